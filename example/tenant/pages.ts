@@ -1,0 +1,76 @@
+import { html } from 'ghtml'
+import { people, type Person } from './people.ts'
+
+/** What the login page says, besides the people. */
+interface Login {
+  /** Who asks. */
+  application: string
+  /** Who is logged in already, or who the application said it would be. */
+  suggested: Person | null
+  /** Somebody is logged in, and the application wants to be sure. */
+  again: boolean
+}
+
+/** The page on which to choose somebody: one form, whose buttons are the people. */
+export function loginPage ({ application, suggested, again }: Login): string {
+  const choices = suggested === null ? people : [suggested, ...people.filter(person => person !== suggested)]
+  return document('Log in', html`
+    <h1>${again ? 'Is it still you?' : 'Who would you like to be?'}</h1>
+    <p class="lead">${again ? 'Choose once more' : 'Choose'} to continue to <strong>${application}</strong></p>
+    <form method="post">
+      <ul class="people">
+        !${choices.map(person => html`<li>!${choice(person, person === suggested)}</li>`)}
+      </ul>
+      <button class="cancel">Cancel</button>
+    </form>`)
+}
+
+function choice (person: Person, suggested: boolean): string {
+  return html`
+    <button class="person" name="person" value="${person.id}"!${suggested ? ' autofocus' : ''}>
+      <img src="/people/${person.id}.svg" alt="" width="52" height="52">
+      <span class="who"><b>${person.name}</b><span>${person.email}</span></span>
+      <span class="about">${person.about}</span>
+    </button>`
+}
+
+/** What one finds when one opens the tenant itself. */
+export function frontPage (issuer: string): string {
+  return document('Local tenant', html`
+    <h1>The local tenant</h1>
+    <p class="lead">It stands in for Auth0, so there is nothing to see here: applications send people to log in.</p>
+    <dl>
+      <dt>Issuer</dt><dd>${issuer}</dd>
+      <dt>Discovery</dt><dd><a href="/.well-known/openid-configuration">/.well-known/openid-configuration</a></dd>
+      <dt>Keys</dt><dd><a href="/.well-known/jwks.json">/.well-known/jwks.json</a></dd>
+    </dl>`)
+}
+
+export function loggedOutPage (): string {
+  return document('Logged out', html`<h1>You are logged out</h1><p class="lead">You can close this page.</p>`)
+}
+
+export function errorPage (message: string): string {
+  return document('Something is wrong', html`<h1>That did not work</h1><p class="lead">${message}</p>`)
+}
+
+function document (title: string, main: string): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>${title} · local tenant</title>
+  <link rel="icon" href="data:,">
+  <link rel="stylesheet" href="/style.css">
+</head>
+<body>
+  <main>
+    <p class="brand"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2 4 5v6c0 5 3.4 9.3 8 11 4.6-1.7 8-6 8-11V5z"/></svg> Local tenant</p>
+    !${main}
+  </main>
+  <footer>A stand-in for Auth0 on this computer. Nobody here has a password.</footer>
+</body>
+</html>
+`
+}

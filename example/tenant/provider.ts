@@ -1,0 +1,108 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type Provider from 'oidc-provider'
+import type { ClientAuthMethod, Configuration } from 'oidc-provider'
+import { claims, claimsByScope, findPerson } from './people.ts'
+import { errorPage } from './pages.ts'
+
+/** What Auth0's dashboard calls the settings of an application. */
+export interface TenantClient {
+  clientId: string
+  clientSecret: string
+  /** Shown on the login page. */
+  clientName?: string
+  /** "Allowed Callback URLs", compared exactly. */
+  redirectUris: string[]
+  /** "Allowed Logout URLs", compared without their query. */
+  postLogoutRedirectUris: string[]
+  /** As at Auth0, an application has exactly one. Default: `client_secret_post`. */
+  clientAuthMethod?: ClientAuthMethod
+}
+
+const HOUR = 3600 // seconds
+
+/**
+ * Makes an OpenID provider that answers at Auth0's paths and with Auth0's habits.
+ *
+ * @see OpenID Connect Core 1.0; what Auth0 does differently is said where it is done
+ */
+export async function createProvider (issuer: string, client: TenantClient): Promise<Provider> {
+  return quietly(async () => {
+    const { Provider } = await import('oidc-provider')
+    const provider = new Provider(issuer, configuration(issuer, client))
+    // Auth0 puts the id of the session at the provider into every ID token, oidc-provider only where logouts are announced.
+    provider.Client.prototype.includeSid = () => true
+    return provider
+  })
+}
+
+function configuration (issuer: string, client: TenantClient): Configuration {
+  return {
+    clients: [{
+      client_id: client.clientId,
+      client_secret: client.clientSecret,
+      client_name: client.clientName ?? 'the application',
+      redirect_uris: client.redirectUris,
+      token_endpoint_auth_method: client.clientAuthMethod ?? 'client_secret_post',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code']
+    }],
+    routes: {
+      authorization: '/authorize',
+      token: '/oauth/token',
+      userinfo: '/userinfo',
+      jwks: '/.well-known/jwks.json',
+      revocation: '/oauth/revoke',
+      pushed_authorization_request: '/oauth/par'
+    },
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId },
+      // Without an end_session_endpoint, as at tenants that have not switched it on: applications are to find /v2/logout.
+      rpInitiatedLogout: { enabled: false }
+    },
+    responseTypes: ['code'],
+    clientAuthMethods: ['client_secret_post', 'client_secret_basic'],
+    pkce: { required: () => true },
+    jwks: { keys: [newSigningKey()] },
+    cookies: { keys: [randomBytes(32).toString('base64url')], names: { session: 'tenant', interaction: 'tenant_login', resume: 'tenant_resume' } },
+    ttl: { AccessToken: 24 * HOUR, IdToken: 10 * HOUR, RefreshToken: 30 * 24 * HOUR, Interaction: HOUR, Session: 72 * HOUR, Grant: 30 * 24 * HOUR },
+    clientBasedCORS: () => false,
+    claims: claimsByScope,
+    // Auth0 puts the claims into the ID token; OpenID Connect would have the application ask UserInfo (Core §5.4).
+    conformIdTokenClaims: false,
+    findAccount (_ctx, sub) {
+      const person = findPerson(sub)
+      return person === null ? undefined : { accountId: sub, claims: async () => claims(person, issuer) }
+    },
+    // Grants whatever is asked, so nobody meets a consent page: this is the application's own tenant.
+    async loadExistingGrant ({ oidc }) {
+      const grant = new oidc.provider.Grant({ clientId: oidc.client!.clientId, accountId: oidc.session!.accountId! })
+      grant.addOIDCScope([...oidc.requestParamScopes].join(' '))
+      await grant.save()
+      return grant
+    },
+    interactions: { url: (_ctx, interaction) => `/u/login/${interaction.uid}` },
+    renderError (ctx, out) {
+      ctx.type = 'html'
+      ctx.body = errorPage(out.error_description ?? out.error)
+    }
+  }
+}
+
+function newSigningKey () {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: randomBytes(12).toString('base64url') }
+}
+
+/** Keeps off the first screen what oidc-provider says about production and about Node 20, on which it works. */
+async function quietly<T> (run: () => Promise<T>): Promise<T> {
+  const { warn } = console
+  console.warn = () => {}
+  try {
+    return await run()
+  } finally {
+    console.warn = warn
+  }
+}
