@@ -1,0 +1,42 @@
+const OURS = 'is not yours to set: the plugin makes it'
+
+/** What may not be asked for, and why. `state`, `nonce` and PKCE protect the login (RFC 9700 §2.1). */
+const REFUSED: Record<string, (value: string) => string | null> = {
+  response_type: value => value === 'code' ? null : 'can only be "code": the implicit and hybrid grants give tokens to the browser (RFC 9700 §2.1.2)',
+  grant_type: () => 'is not yours to set: logins use the authorization code, and the password grant must not be used (RFC 9700 §2.4)',
+  response_mode: value => value === 'query' || value === 'form_post' ? null : 'can be "query" or "form_post"',
+  max_age: value => /^\d{1,9}$/.test(value) ? null : 'must be a number of seconds',
+  client_id: () => OURS,
+  redirect_uri: () => OURS,
+  state: () => OURS,
+  nonce: () => OURS,
+  code_challenge: () => OURS,
+  code_challenge_method: () => OURS,
+  request: () => OURS,
+  request_uri: () => OURS
+}
+
+/** What a visitor may add to a login by the query of our login route. */
+const FORWARDED = ['login_hint', 'prompt', 'ui_locales', 'screen_hint', 'acr_values', 'max_age', 'organization', 'invitation', 'connection']
+const MAX_FORWARDED = 1024 // characters
+
+/** Makes strings of parameters, leaves out what is undefined or empty, and says by name what cannot be asked for. */
+export function parseAuthorizationParams (given: Record<string, string | number | undefined>) {
+  const params: Record<string, string> = {}
+  const problems: Array<[name: string, text: string]> = []
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === '') continue
+    params[name] = String(value)
+    const problem = REFUSED[name]?.(String(value)) ?? null
+    if (problem !== null) problems.push([name, problem])
+  }
+  return { params, problems }
+}
+
+/** Of a query, the parameters that are passed on to the provider. All others, repeated ones and nonsense are ignored. */
+export function forwardedParams (query: URLSearchParams): Record<string, string> {
+  const forwarded = FORWARDED.map(name => [name, query.getAll(name)] as const)
+    .filter(([name, [value = '', ...more]]) => value !== '' && value.length <= MAX_FORWARDED && more.length === 0 && !REFUSED[name]?.(value))
+    .map(([name, [value = '']]) => [name, value])
+  return Object.fromEntries(forwarded)
+}

@@ -1,0 +1,88 @@
+import createError, { type FastifyErrorConstructor } from '@fastify/error'
+
+// A class without its arguments' tuple: every error takes optional text for `%s` and an optional `{ cause }`.
+type ErrorClass = FastifyErrorConstructor
+
+/** Boot or route definition: options are missing or wrong. The message lists each by name, with the remedy. */
+export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
+  createError('FST_AUTH0_OPTIONS_INVALID', 'fastify-auth0 cannot start:\n%s', 500, undefined, false)
+
+/** `requireAuth`: nobody is logged in. */
+export const FST_AUTH0_LOGIN_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_LOGIN_REQUIRED', 'Log in to use this resource', 401, undefined, false)
+
+/** `requireAuth`: logged in, but a condition on claims, roles, permissions or organization is not met. */
+export const FST_AUTH0_FORBIDDEN: ErrorClass =
+  createError('FST_AUTH0_FORBIDDEN', 'You are logged in, but may not use this resource', 403, undefined, false)
+
+/** `requireAuth`: the login is older than `maxAge`, or not of a class in `acr`. */
+export const FST_AUTH0_STEP_UP_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_STEP_UP_REQUIRED', 'Log in again to use this resource', 401, undefined, false)
+
+/** Callback or `requireAuth`: the provider did not authenticate the person the way it was asked to. */
+export const FST_AUTH0_STEP_UP_FAILED: ErrorClass =
+  createError('FST_AUTH0_STEP_UP_FAILED', 'The identity provider did not confirm the login that this page asks for', 403, undefined, false)
+
+/** An unsafe method with a session cookie, from another site or without proof of coming from ours (CSRF). */
+export const FST_AUTH0_CROSS_SITE_REQUEST: ErrorClass =
+  createError('FST_AUTH0_CROSS_SITE_REQUEST', 'This request came from another site. A client that is no browser sends an X-Requested-With header', 403, undefined, false)
+
+/** Login and logout do nothing for a prefetch, so that no browser acts before the person does. */
+export const FST_AUTH0_PREFETCH_REFUSED: ErrorClass =
+  createError('FST_AUTH0_PREFETCH_REFUSED', 'This address must not be prefetched', 403, undefined, false)
+
+/** Callback: its login is unknown here: too old, begun in another browser, finished already, or forged. */
+export const FST_AUTH0_LOGIN_EXPIRED: ErrorClass =
+  createError('FST_AUTH0_LOGIN_EXPIRED', 'This login has expired, was finished already, or was started elsewhere', 400, undefined, false)
+
+/** Callback: the parameters are not an answer that a provider gives. */
+export const FST_AUTH0_CALLBACK_INVALID: ErrorClass =
+  createError('FST_AUTH0_CALLBACK_INVALID', 'This is not a valid answer to a login', 400, undefined, false)
+
+/** Callback: the person cancelled, or the provider denied access. */
+export const FST_AUTH0_LOGIN_DENIED: ErrorClass =
+  createError('FST_AUTH0_LOGIN_DENIED', 'You were not logged in: the login was cancelled or denied', 403, undefined, false)
+
+/** Callback: the login ran in another organization than the one that was asked for. */
+export const FST_AUTH0_ORGANIZATION_MISMATCH: ErrorClass =
+  createError('FST_AUTH0_ORGANIZATION_MISMATCH', 'You logged in with another organization than the one asked for', 403, undefined, false)
+
+/** For `onLogin`: throw it to refuse a login. Its one argument is shown to the person. */
+export const FST_AUTH0_LOGIN_REFUSED: FastifyErrorConstructor<{ code: string, statusCode: 403 }, [message: string]> =
+  createError('FST_AUTH0_LOGIN_REFUSED', '%s', 403, undefined, false)
+
+/** The request's protocol and host are none of those listed in `appBaseUrl`. */
+export const FST_AUTH0_HOST_UNKNOWN: ErrorClass =
+  createError('FST_AUTH0_HOST_UNKNOWN', 'Option "appBaseUrl" does not list %s. Behind a proxy, set Fastify\'s option "trustProxy"', 400, undefined, false)
+
+/** The identity provider answered, but not with what the specification demands. The log has the reason. */
+export const FST_AUTH0_PROVIDER_FAILED: ErrorClass =
+  createError('FST_AUTH0_PROVIDER_FAILED', 'The identity provider gave an answer that cannot be used', 502, undefined, false)
+
+/** The identity provider gave no answer: down, too slow, or limiting requests. The same request may work later. */
+export const FST_AUTH0_PROVIDER_UNAVAILABLE: ErrorClass =
+  createError('FST_AUTH0_PROVIDER_UNAVAILABLE', 'The identity provider cannot be reached. Try again in a moment', 503, undefined, false)
+
+/** The ID token does not verify (OpenID Connect Core 1.0 §3.1.3.7). The log has the reason. */
+export const FST_AUTH0_ID_TOKEN_INVALID: ErrorClass =
+  createError('FST_AUTH0_ID_TOKEN_INVALID', 'The identity provider sent an ID token that does not verify', 502, undefined, false)
+
+/** The session does not fit its cookies. The message names the largest claims. */
+export const FST_AUTH0_SESSION_TOO_LARGE: ErrorClass =
+  createError('FST_AUTH0_SESSION_TOO_LARGE', 'The session needs %s bytes of cookies and may have %s (option "session.cookie.maxSize"). Largest: %s. Leave some out in "onLogin", or ask for fewer scopes', 507, undefined, false)
+
+/** `startInteractiveLogin`: `appState` and `returnTo` do not fit the cookie that keeps them. */
+export const FST_AUTH0_APP_STATE_TOO_LARGE: ErrorClass =
+  createError('FST_AUTH0_APP_STATE_TOO_LARGE', 'A login under way needs %s bytes of cookie and may have %s: make "appState" smaller')
+
+/** `updateSession`: the data is no plain JSON object. */
+export const FST_AUTH0_SESSION_DATA_INVALID: ErrorClass =
+  createError('FST_AUTH0_SESSION_DATA_INVALID', 'updateSession takes a plain object of JSON values')
+
+/** `updateSession`, a login or a logout after the headers of the answer were written: it could no longer reach the browser. */
+export const FST_AUTH0_SESSION_WRITTEN: ErrorClass =
+  createError('FST_AUTH0_SESSION_WRITTEN', 'The session cannot change any more: the headers of this answer were written already')
+
+/** `onLogin` returned something that is not the same user: an object with the same `sub` and `iss`. */
+export const FST_AUTH0_USER_INVALID: ErrorClass =
+  createError('FST_AUTH0_USER_INVALID', 'onLogin must return a user with the same "iss" and "sub", or nothing')

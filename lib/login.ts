@@ -1,0 +1,176 @@
+import { FifoMap } from 'toad-cache'
+import type { Addresses } from './addresses.ts'
+import { parseAuthorizationParams } from './authorization-params.ts'
+import { parseCallbackAnswer } from './callback-answer.ts'
+import {
+  FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
+  FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_USER_INVALID
+} from './errors.ts'
+import type { AnyReply, AnyRequest } from './fastify.ts'
+import { isUnderWay, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
+import type { AuthorizationParams, Config } from './options.ts'
+import { ProviderFailure } from './provider/failures.ts'
+import type { Provider } from './provider/provider.ts'
+import type { NewLogin, Session, User } from './session/sessions.ts'
+
+/** Longer ID tokens are not kept: as a hint they would make a URL that providers refuse. */
+const MAX_ID_TOKEN_HINT = 4096 // characters
+const REMEMBERED_STATES = 10_000
+
+/** Nobody is logged in at the provider, or it would have to ask them something: what `prompt=none` wants to know (OpenID Connect Core 1.0 §3.1.2.6). */
+const INTERACTION_ERRORS = new Set(['login_required', 'interaction_required', 'consent_required', 'account_selection_required'])
+
+/** How a login begins. */
+export interface LoginOptions {
+  /** Where to go afterwards: a path, or a URL on an origin of `appBaseUrl`. Default: home. */
+  returnTo?: string
+  /** Comes back from `completeInteractiveLogin`, sealed meanwhile. JSON, some hundred bytes. */
+  appState?: unknown
+  /** Added to those of the options. */
+  authorizationParams?: AuthorizationParams
+}
+
+/** How a login ended. */
+export interface CompletedLogin {
+  /** `null` when `prompt=none` found nobody logged in. */
+  user: Readonly<User> | null
+  /** Safe to redirect to. */
+  returnTo: string
+  appState: unknown
+}
+
+/** Logins, from leaving for the provider to the new session. */
+export interface Logins {
+  start (request: AnyRequest, reply: AnyReply, options?: LoginOptions): Promise<URL>
+  complete (request: AnyRequest, reply: AnyReply): Promise<CompletedLogin>
+  /** Where the login went that a callback belongs to; `null` when it is unknown here. */
+  returnToOf (request: AnyRequest): string | null
+}
+
+/** What logins are made of. */
+export interface LoginServices {
+  config: Config
+  addresses: Addresses
+  provider: Provider
+  transactions: LoginTransactions
+  sessionOf (request: AnyRequest): Session
+}
+
+export function createLogins ({ config, addresses, provider, transactions, sessionOf }: LoginServices): Logins {
+  /** Finishing a login: twins of one callback, from a prefetch or a double click, share one run. */
+  const underWay = new Map<string, Promise<NewLogin>>()
+  /** States that were redeemed or failed for good: whoever kept a copy of the cookie cannot try again. */
+  const spent = new FifoMap<true>(REMEMBERED_STATES, TRANSACTION_LIFETIME * 1000)
+
+  function finishOnce (request: AnyRequest, answer: URLSearchParams, transaction: LoginTransaction): Promise<NewLogin> {
+    const { state } = transaction
+    const known = underWay.get(state)
+    if (known !== undefined) return known
+    if (spent.get(state) === true) throw new FST_AUTH0_LOGIN_EXPIRED()
+    const run = finish(request, answer, transaction).then(login => {
+      spent.set(state, true)
+      return login
+    }, error => {
+      if (!isPassing(error)) spent.set(state, true)
+      throw error
+    }).finally(() => underWay.delete(state))
+    underWay.set(state, run)
+    return run
+  }
+
+  async function finish (request: AnyRequest, answer: URLSearchParams, transaction: LoginTransaction): Promise<NewLogin> {
+    const { user, tokens } = await provider.finishLogin(answer, transaction)
+    const { maxAge, acrValues } = transaction
+    const copy = structuredClone(user)
+    const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
+    return {
+      user: asSameUser(enriched, user),
+      idToken: tokens.idToken.length <= MAX_ID_TOKEN_HINT ? tokens.idToken : null,
+      stepUp: { ...maxAge === undefined ? {} : { maxAge }, ...acrValues === undefined ? {} : { acrValues } }
+    }
+  }
+
+  return { start, complete, returnToOf }
+
+  async function start (request: AnyRequest, reply: AnyReply, { returnTo, appState, authorizationParams = {} }: LoginOptions = {}): Promise<URL> {
+    const { response_mode: _fixed, ...wanted } = authorizationParams
+    const { params, problems } = parseAuthorizationParams(wanted)
+    if (problems.length > 0) throw new FST_AUTH0_OPTIONS_INVALID(problems.map(([name, text]) => `- "authorizationParams.${name}" ${text}`).join('\n'))
+    const redirectUri = addresses.redirectUri(request)
+    const parameters = { ...config.authorizationParams, ...params }
+    const { url, proof } = await provider.startLogin({ ...parameters, redirect_uri: redirectUri })
+    transactions.save(request, reply, {
+      ...proof,
+      redirectUri,
+      scope: parameters.scope ?? '',
+      returnTo: addresses.returnTo(request, returnTo),
+      appState,
+      startedAt: Math.floor(Date.now() / 1000),
+      maxAge: parameters.max_age === undefined ? undefined : Number(parameters.max_age),
+      acrValues: parameters.acr_values?.split(' '),
+      organization: parameters.organization,
+      isSilent: parameters.prompt === 'none' ? true : undefined
+    })
+    return url
+  }
+
+  async function complete (request: AnyRequest, reply: AnyReply): Promise<CompletedLogin> {
+    const answer = parseCallbackAnswer(request, config.isFormPost)
+    const transaction = transactions.find(request, answer.get('state') as string)
+    if (transaction === null) throw new FST_AUTH0_LOGIN_EXPIRED()
+    const session = sessionOf(request)
+    if (!isUnderWay(transaction)) return repeated(session, transaction.returnTo)
+    const { returnTo, appState } = transaction
+    try {
+      await provider.verifyAnswer(answer)
+      if (transaction.isSilent === true && INTERACTION_ERRORS.has(answer.get('error') ?? '')) {
+        transactions.drop(reply, transaction)
+        return { user: null, returnTo, appState }
+      }
+      refuseError(answer)
+      const login = await finishOnce(request, answer, transaction)
+      await session.start(login)
+      transactions.finish(reply, transaction)
+      return { user: login.user, returnTo, appState }
+    } catch (error) {
+      if (!isPassing(error)) transactions.drop(reply, transaction)
+      throw error
+    }
+  }
+
+  /** A reload, or the back button: whoever is logged in goes on to where that login went. */
+  function repeated (session: Session, returnTo: string): CompletedLogin {
+    if (session.login === null) throw new FST_AUTH0_LOGIN_EXPIRED()
+    return { user: session.login.user, returnTo, appState: undefined }
+  }
+
+  function returnToOf (request: AnyRequest): string | null {
+    try {
+      const answer = parseCallbackAnswer(request, config.isFormPost)
+      return transactions.find(request, answer.get('state') as string)?.returnTo ?? null
+    } catch {
+      return null // no answer of a provider
+    }
+  }
+}
+
+/** The provider's "no", in its several forms (RFC 6749 §4.1.2.1). Its words go to the log, never to the page. */
+function refuseError (answer: URLSearchParams): void {
+  const error = answer.get('error')
+  if (error === null) return
+  const cause = new ProviderFailure(`authorization: ${`${error}: ${answer.get('error_description') ?? ''}`.slice(0, 200)}`)
+  if (error === 'access_denied' || INTERACTION_ERRORS.has(error)) throw new FST_AUTH0_LOGIN_DENIED({ cause })
+  if (error === 'unmet_authentication_requirements') throw new FST_AUTH0_STEP_UP_FAILED({ cause })
+  if (error === 'temporarily_unavailable') throw new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause })
+  throw new FST_AUTH0_PROVIDER_FAILED({ cause })
+}
+
+/** Whether the same callback may work in a moment. */
+function isPassing (error: unknown): boolean {
+  return error instanceof FST_AUTH0_PROVIDER_UNAVAILABLE
+}
+
+function asSameUser (enriched: User, user: User): User {
+  if (typeof enriched !== 'object' || enriched.sub !== user.sub || enriched.iss !== user.iss) throw new FST_AUTH0_USER_INVALID()
+  return enriched
+}

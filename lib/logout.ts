@@ -1,0 +1,46 @@
+import type { Addresses } from './addresses.ts'
+import type { AnyReply, AnyRequest } from './fastify.ts'
+import type { Config } from './options.ts'
+import type { Provider } from './provider/provider.ts'
+import type { Session } from './session/sessions.ts'
+
+/** How a logout goes on. */
+export interface LogoutOptions {
+  /** Where to go afterwards: a path, or a URL on an origin of `appBaseUrl`. The provider must know it. Default: home. */
+  returnTo?: string
+  /** Auth0: log out at the upstream identity provider too. Default: `false`. */
+  federated?: boolean
+}
+
+/** Ends the session of a request and says where logging out goes on. */
+export type Logout = (request: AnyRequest, reply: AnyReply, options?: LogoutOptions) => Promise<URL>
+
+/** What a logout needs. */
+export interface LogoutServices {
+  config: Config
+  addresses: Addresses
+  provider: Provider
+  sessionOf (request: AnyRequest): Session
+}
+
+export function createLogout ({ config, addresses, provider, sessionOf }: LogoutServices): Logout {
+  return async (request, _reply, { returnTo, federated = false } = {}) => {
+    const session = sessionOf(request)
+    const login = session.login
+    const home = new URL(addresses.returnTo(request, returnTo), `${addresses.base(request)}/`)
+    await session.end()
+    if (login !== null) await tell(request, login.user)
+    const sid = typeof login?.user.sid === 'string' ? login.user.sid : null
+    // Somebody without a session here may still have one there.
+    return await provider.logoutUrl({ idToken: login?.idToken ?? null, sid, returnTo: home.href, federated }) ?? home
+  }
+
+  /** An application that fails must not keep anybody logged in. */
+  async function tell (request: AnyRequest, user: Parameters<NonNullable<Config['onLogout']>>[0]['user']): Promise<void> {
+    try {
+      await config.onLogout?.({ user }, request)
+    } catch (error) {
+      request.log.error({ err: error }, 'onLogout failed')
+    }
+  }
+}

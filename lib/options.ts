@@ -1,0 +1,140 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AnyRequest } from './fastify.ts'
+import type { ProviderPreset } from './provider/presets.ts'
+import type { Tokens } from './provider/provider.ts'
+import type { UserInfoPolicy } from './provider/user-info.ts'
+import type { User } from './session/sessions.ts'
+
+/** Parameters of the authorization request (OpenID Connect Core 1.0 §3.1.2.1). All others are passed on as they are. */
+export interface AuthorizationParams {
+  /** Default: `openid profile email`. Env: `AUTH0_SCOPE`. */
+  scope?: string
+  /** Auth0: the API that the access token is for. Env: `AUTH0_AUDIENCE`. */
+  audience?: string
+  /** Auth0: id (`org_…`) or name of an organization; what comes back is verified. */
+  organization?: string
+  /** Auth0: the connection to log in with. */
+  connection?: string
+  /** How the provider sends the browser back. `form_post` keeps the code out of the URL and needs https. Default: `query`. */
+  response_mode?: 'query' | 'form_post'
+  /** Seconds since the person last authenticated, at most; what comes back is verified. */
+  max_age?: number
+  [parameter: string]: string | number | undefined
+}
+
+/** A login that is about to become a session. */
+export interface LoginEvent {
+  /** A copy: change it, or return another. */
+  user: User
+  /** What `startInteractiveLogin` was given. */
+  appState: unknown
+  /** As the provider gave them. They are secrets, and not kept. */
+  tokens: Tokens
+}
+
+/** Paths of our routes, below Fastify's prefix. `false` leaves one out. */
+export interface Routes {
+  /** Default: `/login`. */
+  login?: string | false
+  /** Default: `/callback`. */
+  callback?: string | false
+  /** Default: `/logout`. */
+  logout?: string | false
+}
+
+/** How long sessions last, and their cookie. */
+export interface SessionOptions {
+  /** Seconds since the last use. Default: 86 400 (one day). See ASVS 5.0 §7.3.1. */
+  idleTimeout?: number
+  /** Seconds since the login, however much it is used. Default: 259 200 (three days). See ASVS 5.0 §7.3.2. */
+  absoluteTimeout?: number
+  cookie?: {
+    /** Default: option `name`. On https `__Host-` is put in front. */
+    name?: string
+    /** Default: `lax`. With `strict` a link from another site arrives anonymous. */
+    sameSite?: 'lax' | 'strict'
+    /** Bytes of all cookies of one session together. Default: 12 288. Node accepts 16 KiB of headers. */
+    maxSize?: number
+  }
+}
+
+/** Options of `app.register(auth0, options)`. What is not given comes from the environment, where a variable is named. */
+export interface Auth0Options {
+  /** Auth0 tenant or custom domain, a bare host: `tenant.eu.auth0.com`. On loopback, with a port, it means http. Env: `AUTH0_DOMAIN`. */
+  domain?: string
+  /** Instead of `domain`: the issuer URL of any OpenID provider. `http:` only on loopback. Env: `AUTH0_ISSUER`. */
+  issuer?: string
+  /** Env: `AUTH0_CLIENT_ID`. */
+  clientId?: string
+  /** Env: `AUTH0_CLIENT_SECRET`. */
+  clientSecret?: string
+  /** Encrypts cookies: 32 random characters or more. An array rotates: the first seals, all open. Env: `AUTH0_SECRET`. */
+  secret?: string | readonly string[]
+  /**
+   * Public URL of this application, e.g. `https://app.example.com`; a path is what a proxy takes away. Never derived from the Host header:
+   * an array is an allow-list, matched with `request.protocol` and `request.host`. Env: `APP_BASE_URL`.
+   */
+  appBaseUrl?: string | readonly string[]
+  /** The callback as one URL; gives `appBaseUrl` and `routes.callback` when those are absent. Env: `AUTH0_REDIRECT_URI`. */
+  redirectUri?: string
+  authorizationParams?: AuthorizationParams
+  routes?: Routes
+  session?: SessionOptions
+  /** Default: `missing`. */
+  userInfo?: UserInfoPolicy
+  /** The claim with roles: its name, or the path to it. Default: `roles`. */
+  rolesClaim?: string | readonly string[]
+  /** The claim with permissions: its name, or the path to it. Default: `permissions`. */
+  permissionsClaim?: string | readonly string[]
+  /** Push the authorization request (RFC 9126). Used by itself when the provider demands it. Default: `false`. */
+  pushedAuthorizationRequests?: boolean
+  /** How the client proves itself (OpenID Connect Core 1.0 §9). Default: `client_secret_post`. */
+  clientAuthMethod?: 'client_secret_post' | 'client_secret_basic'
+  /** Enriches a login by changing `user` or returning another; refuses it by throwing `FST_AUTH0_LOGIN_REFUSED` or another error with a 4xx status. */
+  onLogin?: (login: LoginEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
+  /** Sees the end of a session. What it throws is logged; the logout goes on. */
+  onLogout?: (logout: { user: Readonly<User> }, request: AnyRequest) => void | Promise<void>
+  /** Dresses an error: replies itself, or does nothing for our own page. What it throws goes to the application's error handler. */
+  onError?: (error: Error, request: FastifyRequest, reply: FastifyReply) => unknown
+  /** Name of the decorators and of the cookies. Default: `auth0`. Only that one sets `app.requireAuth` and reads `AUTH0_*` of provider and client. */
+  name?: string
+  /** For the provider's endpoints: a proxy, or tests. Default: the global one. */
+  fetch?: typeof globalThis.fetch
+  /** Milliseconds for a whole call to the provider. Default: 5000. */
+  httpTimeout?: number
+  /** Seconds that the provider's clock may be off. Default: 30. */
+  clockTolerance?: number
+  /** Fastify's own: put before all routes, and part of the `redirect_uri`. */
+  prefix?: string
+}
+
+/** A path for each route; `null` where it is left out. */
+export interface RoutePaths {
+  readonly login: string | null
+  readonly callback: string | null
+  readonly logout: string | null
+}
+
+/** The options as we use them: complete, checked, read-only. */
+export interface Config extends Readonly<Pick<Required<Auth0Options>,
+  'name' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  readonly preset: ProviderPreset
+  readonly secrets: readonly string[]
+  /** Without a slash behind. One, or an allow-list. */
+  readonly appBaseUrls: readonly string[]
+  readonly isSecure: boolean
+  readonly redirectUri: string | null
+  readonly authorizationParams: Readonly<Record<string, string>>
+  readonly isFormPost: boolean
+  /** Below the prefix. */
+  readonly routes: RoutePaths
+  /** As Fastify sees them: with the prefix. */
+  readonly paths: RoutePaths
+  readonly session: { readonly idleTimeout: number, readonly absoluteTimeout: number }
+  readonly cookie: { readonly name: string, readonly sameSite: 'lax' | 'strict', readonly maxSize: number }
+  readonly rolesClaim: readonly string[]
+  readonly permissionsClaim: readonly string[]
+  readonly onLogin: Auth0Options['onLogin']
+  readonly onLogout: Auth0Options['onLogout']
+  readonly onError: Auth0Options['onError']
+}

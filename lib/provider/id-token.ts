@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import type { IDToken } from 'openid-client'
+import {
+  FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_STEP_UP_FAILED
+} from '../errors.ts'
+import { ProviderFailure } from './failures.ts'
+import { isTooDeep } from './nesting.ts'
+
+const MAX_AGE = 600 // seconds between issue and receipt; Entra ID dates its tokens five minutes back
+const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
+const LATEST_EXPIRY = 253_402_300_799 // the end of the year 9999
+
+/** What was asked for, and came with the ID token. */
+export interface Expectation {
+  clientId: string
+  accessToken: string
+  /** Seconds since the epoch. */
+  startedAt: number
+  /** Seconds. */
+  clockTolerance: number
+  maxAge?: number | undefined
+  organization?: string | undefined
+}
+
+/**
+ * Checks what openid-client leaves to its caller. It has verified signature, `iss`, `aud`, `exp`, `nbf` and `nonce` before.
+ *
+ * @throws {FST_AUTH0_ID_TOKEN_INVALID} 502
+ * @throws {FST_AUTH0_STEP_UP_FAILED} 403 when the authentication is older than the `max_age` that was asked for
+ * @throws {FST_AUTH0_ORGANIZATION_MISMATCH} 403
+ * @see OpenID Connect Core 1.0 §3.1.3.7, §3.1.3.8
+ */
+export function verifyIdToken (idToken: string, claims: IDToken, expected: Expectation): void {
+  const header = parseHeader(idToken)
+  refuseIf(header.typ !== undefined && String(header.typ).toLowerCase() !== 'jwt', 'another type of token (RFC 8725 §3.11)')
+  refuseIf(header.b64 !== undefined, 'an unencoded payload (RFC 7797)')
+  refuseIf('events' in claims, 'a security event, not a login')
+  refuseIf(claims.azp !== undefined && claims.azp !== expected.clientId, '"azp" is another client')
+  refuseIf(claims.sub === '' || claims.sub.length > MAX_SUBJECT, '"sub" is empty or too long')
+  refuseIf(claims.exp > LATEST_EXPIRY, '"exp" is no time')
+  verifyIssuedAt(claims.iat, expected)
+  verifyAccessTokenHash(claims.at_hash, String(header.alg), expected.accessToken)
+  verifyAuthTime(claims.auth_time, expected)
+  verifyOrganization(claims, expected.organization)
+}
+
+function parseHeader (idToken: string): Record<string, unknown> {
+  const [header, payload, signature] = idToken.split('.').map(part => {
+    const bytes = Buffer.from(part, 'base64url')
+    refuseIf(bytes.toString('base64url') !== part, 'not base64url (RFC 7515 §2)')
+    return bytes
+  }) as [Buffer, Buffer, Buffer]
+  refuseIf(signature.length === 0, 'no signature')
+  parseStrictly(payload)
+  return parseStrictly(header)
+}
+
+/** As JSON.parse, but two members of one name, or bytes that are no UTF-8, are refused (RFC 8725 §3.7; RFC 7519 §4). */
+function parseStrictly (bytes: Buffer): Record<string, unknown> {
+  const text = decodeUtf8(bytes)
+  const parsed = JSON.parse(text)
+  refuseIf(isTooDeep(parsed), 'nested too deep')
+  const written = text.match(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)?.filter(string => string.endsWith(':')).length ?? 0
+  refuseIf(written !== countMembers(parsed), 'a member appears twice')
+  return parsed
+}
+
+function decodeUtf8 (bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw invalid('not UTF-8')
+  }
+}
+
+function countMembers (value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const members = Object.values(value)
+  return (Array.isArray(value) ? 0 : members.length) + members.reduce((sum, member) => sum + countMembers(member), 0)
+}
+
+function verifyIssuedAt (issuedAt: number, { startedAt, clockTolerance }: Expectation): void {
+  refuseIf(issuedAt > now() + clockTolerance, '"iat" is in the future')
+  refuseIf(issuedAt < startedAt - MAX_AGE - clockTolerance, '"iat" is long before this login began')
+}
+
+/** `at_hash` is optional in the code flow, but must be right when it is there. */
+function verifyAccessTokenHash (hash: unknown, alg: string, accessToken: string): void {
+  if (hash === undefined) return
+  const algorithm = /^Ed/.test(alg) ? 'sha512' : `sha${alg.slice(-3)}`
+  const digest = createHash(algorithm).update(accessToken).digest()
+  refuseIf(hash !== digest.subarray(0, digest.length / 2).toString('base64url'), '"at_hash" is of another access token')
+}
+
+/** Who authenticated during this very login did it recently enough, however long it took them. */
+function verifyAuthTime (authTime: number | undefined, { maxAge, startedAt, clockTolerance }: Expectation): void {
+  if (maxAge === undefined) return
+  const earliest = Math.min(startedAt, now() - maxAge) - clockTolerance
+  if (authTime === undefined || authTime < earliest) {
+    throw new FST_AUTH0_STEP_UP_FAILED({ cause: new ProviderFailure('"auth_time" is missing or older than "max_age"') })
+  }
+}
+
+/** Auth0: an id is compared with `org_id`, a name with `org_name`. */
+function verifyOrganization (claims: IDToken, organization: string | undefined): void {
+  if (organization === undefined) return
+  const actual = organization.startsWith('org_') ? claims.org_id : claims.org_name
+  const wanted = organization.startsWith('org_') ? organization : organization.toLowerCase()
+  if (actual !== wanted) throw new FST_AUTH0_ORGANIZATION_MISMATCH()
+}
+
+function refuseIf (isWrong: boolean, reason: string): void {
+  if (isWrong) throw invalid(reason)
+}
+
+function invalid (reason: string): Error {
+  return new FST_AUTH0_ID_TOKEN_INVALID({ cause: new ProviderFailure(`ID token: ${reason}`) })
+}
+
+function now (): number {
+  return Math.floor(Date.now() / 1000)
+}

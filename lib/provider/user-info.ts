@@ -1,0 +1,50 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Configuration, IDToken } from 'openid-client'
+import { UnusableAnswerError } from './bounded-fetch.ts'
+import { ProviderFailure, isFailedRequest, providerError } from './failures.ts'
+import { isTooDeep } from './nesting.ts'
+
+/**
+ * When UserInfo is asked: `'missing'` when a claim of a requested scope is not in the ID token; then the login goes on without
+ * when UserInfo fails. `'always'`: then a failure is one of the login. `false`: never.
+ */
+export type UserInfoPolicy = 'missing' | 'always' | false
+
+/** The claim that stands for its scope: who has it has what the provider knows (OpenID Connect Core 1.0 §5.4). */
+const CLAIM_OF_SCOPE = { profile: 'name', email: 'email', phone: 'phone_number', address: 'address' }
+
+interface LoggedIn {
+  claims: IDToken
+  accessToken: string
+  scope: string
+}
+
+/** Asks the UserInfo endpoint for claims (OpenID Connect Core 1.0 §5.3). */
+export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) {
+  function isWanted ({ claims, scope }: LoggedIn): boolean {
+    if (policy !== 'missing') return policy === 'always'
+    const scopes = scope.split(' ')
+    return Object.entries(CLAIM_OF_SCOPE).some(([name, claim]) => scopes.includes(name) && claims[claim] === undefined)
+  }
+
+  return {
+    /**
+     * Claims beyond those of the ID token.
+     *
+     * @throws {FST_AUTH0_PROVIDER_FAILED} 502 when they are of another person (§5.3.2) or cannot be used
+     */
+    async claims (known: Configuration, login: LoggedIn): Promise<Record<string, unknown>> {
+      if (known.serverMetadata().userinfo_endpoint === undefined || !isWanted(login)) return {}
+      const { fetchUserInfo } = await import('openid-client')
+      try {
+        const claims = await fetchUserInfo(known, login.accessToken, login.claims.sub)
+        if (isTooDeep(claims)) throw new UnusableAnswerError('nested too deep')
+        return claims
+      } catch (error) {
+        if (policy === 'always' || !isFailedRequest(error)) throw providerError(error, 'UserInfo')
+        log.warn({ err: new ProviderFailure(String(providerError(error, 'UserInfo').cause)) }, 'login goes on without UserInfo')
+        return {}
+      }
+    }
+  }
+}

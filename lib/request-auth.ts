@@ -1,0 +1,112 @@
+import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
+import type { AnyRequest } from './fastify.ts'
+import { isCrossSite } from './guard/cross-site.ts'
+import type { Config } from './options.ts'
+import type { Login, Session, User } from './session/sessions.ts'
+
+/** The session of whoever is calling. Times in seconds since the epoch. */
+export interface SessionInfo {
+  createdAt: number
+  /** As exact as a tenth of the idle time-out: a session is not written at every request. */
+  usedAt: number
+  /** When it ends unless it is used. */
+  idleExpiresAt: number
+  /** When it ends however much it is used. */
+  absoluteExpiresAt: number
+  /** The application's own, by `updateSession`. */
+  data: Readonly<Record<string, unknown>>
+}
+
+/** `request.auth0`: who is calling. Read when first asked for, once per request. */
+export interface RequestAuth0 {
+  /** Their claims, or `null`. Frozen: requests of one person share it. `null` too for a cross-site request that acts. */
+  readonly user: Readonly<User> | null
+  readonly isAuthenticated: boolean
+  /** By what they proved it. */
+  readonly via: 'session' | null
+  readonly session: SessionInfo | null
+  /** Verified claims; of a session they are those of `user`. */
+  readonly claims: Readonly<User> | null
+  /** Of the claim that option `rolesClaim` names. */
+  readonly roles: readonly string[]
+  /** Of the claim that option `permissionsClaim` names. */
+  readonly permissions: readonly string[]
+  /**
+   * Merges fields into `session.data`; `undefined` removes one. Reads in the same request see it.
+   *
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when nobody is logged in
+   * @throws {FST_AUTH0_CROSS_SITE_REQUEST} 403 for an unsafe method from another site
+   * @throws {FST_AUTH0_SESSION_TOO_LARGE} 507 when the cookies would become too large
+   * @throws {FST_AUTH0_SESSION_DATA_INVALID} 500 for what is no JSON
+   * @throws {FST_AUTH0_SESSION_WRITTEN} 500 once the answer's headers are written
+   */
+  updateSession (data: Record<string, unknown>): Promise<void>
+}
+
+type RequestAuthConfig = Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'>
+
+/** What is known of the caller of one request. */
+export class RequestAuth implements RequestAuth0 {
+  readonly #config: RequestAuthConfig
+  /** For our routes and hooks: also of a cross-site request. */
+  readonly currentSession: Session
+  readonly isCrossSite: boolean
+
+  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>) {
+    this.#config = config
+    this.currentSession = session
+    this.isCrossSite = isCrossSite(request, origins)
+  }
+
+  get login (): Login | null {
+    return this.isCrossSite ? null : this.currentSession.login
+  }
+
+  get user (): Readonly<User> | null {
+    return this.login?.user ?? null
+  }
+
+  get isAuthenticated (): boolean {
+    return this.login !== null
+  }
+
+  get via (): 'session' | null {
+    return this.login === null ? null : 'session'
+  }
+
+  get session (): SessionInfo | null {
+    if (this.login === null) return null
+    const { createdAt, usedAt, data } = this.login
+    const { idleTimeout, absoluteTimeout } = this.#config.session
+    const absoluteExpiresAt = createdAt + absoluteTimeout
+    return { createdAt, usedAt, idleExpiresAt: Math.min(usedAt + idleTimeout, absoluteExpiresAt), absoluteExpiresAt, data }
+  }
+
+  get claims (): Readonly<User> | null {
+    return this.user
+  }
+
+  get roles (): readonly string[] {
+    return stringsAt(this.user, this.#config.rolesClaim)
+  }
+
+  get permissions (): readonly string[] {
+    return stringsAt(this.user, this.#config.permissionsClaim)
+  }
+
+  async updateSession (data: Record<string, unknown>): Promise<void> {
+    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
+    return this.currentSession.update(data)
+  }
+}
+
+/** The strings of a claim; what is no string grants nothing. */
+function stringsAt (user: Readonly<User> | null, path: readonly string[]): readonly string[] {
+  let value: unknown = user
+  for (const name of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return []
+    value = (value as Record<string, unknown>)[name]
+  }
+  const list = Array.isArray(value) ? value : [value]
+  return list.filter(item => typeof item === 'string')
+}

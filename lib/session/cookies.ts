@@ -1,0 +1,55 @@
+import { stringifySetCookie } from 'cookie'
+import type { AnyReply, AnyRequest } from '../fastify.ts'
+
+/** Attributes of a cookie of ours, the same when it is set and when it is cleared, else browsers keep the old one. */
+export interface CookieAttributes {
+  secure: boolean
+  sameSite: 'lax' | 'strict' | 'none'
+}
+
+/**
+ * The value of one cookie, or `null` when it is absent or there twice.
+ *
+ * Not a cookie parser's job: it would decode all cookies for the one we look for, and takes the first of two with one name,
+ * which another host of the same site may have planted.
+ */
+export function readCookie (request: AnyRequest, name: string): string | null {
+  const header = request.headers.cookie
+  if (header === undefined) return null
+  const start = findCookie(header, name, 0)
+  if (start === -1 || findCookie(header, name, start) !== -1) return null
+  const end = header.indexOf(';', start)
+  return header.slice(start, end === -1 ? undefined : end).trimEnd()
+}
+
+/** Where the value of the next cookie of this name begins, or -1. */
+function findCookie (header: string, name: string, from: number): number {
+  const wanted = `${name}=`
+  for (let at = header.indexOf(wanted, from); at !== -1; at = header.indexOf(wanted, at + 1)) {
+    const before = header[at - 1]
+    if (before === undefined || before === ' ' || before === ';') return at + wanted.length
+  }
+  return -1
+}
+
+/** The names of all cookies that begin with a prefix. */
+export function cookieNames (request: AnyRequest, prefix: string): string[] {
+  const names = (request.headers.cookie ?? '').split(';').map(pair => pair.slice(0, pair.indexOf('=')).trim())
+  return [...new Set(names.filter(name => name.startsWith(prefix)))]
+}
+
+/**
+ * Adds a `Set-Cookie` to the answer: `HttpOnly`, for the whole host and no other.
+ *
+ * By the header itself, not by @fastify/cookie, so that an application may register that before us, after us or not at all.
+ *
+ * @param maxAge seconds
+ */
+export function setCookie (reply: AnyReply, name: string, value: string, maxAge: number, attributes: CookieAttributes): void {
+  reply.header('set-cookie', stringifySetCookie({ name, value, maxAge, path: '/', httpOnly: true, ...attributes }, { encode: String }))
+}
+
+/** Makes the browser forget a cookie. */
+export function clearCookie (reply: AnyReply, name: string, attributes: CookieAttributes): void {
+  setCookie(reply, name, '', 0, attributes)
+}

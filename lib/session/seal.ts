@@ -1,0 +1,104 @@
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto'
+
+const ALGORITHM = 'aes-256-gcm'
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const DAY = 86_400 // seconds
+
+/** Encrypts what a browser keeps for us: JWE compact serialization (RFC 7516 §7.1) with `dir` and `A256GCM`. */
+export interface Seal {
+  seal (value: object): string
+  /** The value that was sealed; `null` when it was not sealed for this purpose with one of the secrets, or was changed. */
+  open (sealed: string): unknown
+}
+
+/**
+ * Derives the key of one secret, purpose and day by HKDF-SHA-256 (RFC 5869).
+ *
+ * A key per purpose, so that what was sealed for one never opens as another (RFC 8725 §3.12). A key per day, because random
+ * IVs are safe for 2^32 seals with one key (NIST SP 800-38D §8.3): that leaves room for 49,000 a second.
+ */
+export function deriveKey (secret: string, purpose: string, day: number): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `fastify-auth0 key\0${purpose}\0${day}`, 32)))
+}
+
+/** The protected header of the seals of one secret, purpose and day; its `kid` names the key and tells nothing of it. */
+export function protectedHeader (secret: string, purpose: string, day: number): string {
+  const name = Buffer.from(hkdfSync('sha256', secret, '', `fastify-auth0 key name\0${purpose}`, 6)).toString('base64url')
+  return Buffer.from(JSON.stringify({ alg: 'dir', enc: 'A256GCM', kid: `${name}.${day}` })).toString('base64url')
+}
+
+/**
+ * Makes the seal of one purpose. The first secret seals, all open.
+ *
+ * @param lifetime seconds for which a sealed value is of use; older ones need not open
+ */
+export function createSeal (secrets: readonly string[], purpose: string, lifetime: number): Seal {
+  let ring = createKeyRing(secrets, purpose, lifetime)
+
+  function currentRing () {
+    if (ring.day !== today()) ring = createKeyRing(secrets, purpose, lifetime)
+    return ring
+  }
+
+  return {
+    seal (value) {
+      const { header, key } = currentRing().sealing
+      const iv = randomBytes(IV_BYTES)
+      const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })
+      cipher.setAAD(Buffer.from(header, 'latin1'))
+      const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()])
+      return [header, '', iv.toString('base64url'), text.toString('base64url'), cipher.getAuthTag().toString('base64url')].join('.')
+    },
+
+    open (sealed) {
+      const [header = '', encryptedKey, iv, text, tag, ...more] = sealed.split('.')
+      if (encryptedKey !== '' || more.length > 0) return null
+      const key = currentRing().find(header)
+      const ivBytes = decode(iv)
+      const textBytes = decode(text)
+      const tagBytes = decode(tag)
+      if (key === null || textBytes === null || ivBytes?.length !== IV_BYTES || tagBytes?.length !== TAG_BYTES) return null
+      const decipher = createDecipheriv(ALGORITHM, key, ivBytes, { authTagLength: TAG_BYTES })
+      decipher.setAAD(Buffer.from(header, 'latin1'))
+      decipher.setAuthTag(tagBytes)
+      try {
+        return JSON.parse(decipher.update(textBytes, undefined, 'utf8') + decipher.final('utf8'))
+      } catch {
+        return null // sealed with another key, or changed on its way
+      }
+    }
+  }
+}
+
+/** The keys of today: of every secret, for each day from which something may still be of use, derived when first met. */
+function createKeyRing (secrets: readonly string[], purpose: string, lifetime: number) {
+  const day = today()
+  const oldest = day - Math.ceil(lifetime / DAY)
+  const keys = new Map<string, () => KeyObject>()
+  for (const secret of secrets) {
+    // Tomorrow too: another host's clock may be ahead of ours.
+    for (let sealedOn = oldest; sealedOn <= day + 1; sealedOn++) {
+      keys.set(protectedHeader(secret, purpose, sealedOn), once(() => deriveKey(secret, purpose, sealedOn)))
+    }
+  }
+  const header = protectedHeader(secrets[0] as string, purpose, day)
+  const find = (header: string) => keys.get(header)?.() ?? null
+  return { day, sealing: { header, key: find(header) as KeyObject }, find }
+}
+
+function once<T> (make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
+}
+
+/** Decodes base64url of one spelling only: Node would ignore foreign characters and spare bits (RFC 4648 §3.5). */
+function decode (text: string | undefined): Buffer | null {
+  if (text === undefined) return null
+  const bytes = Buffer.from(text, 'base64url')
+  return bytes.toString('base64url') === text ? bytes : null
+}
+
+function today (): number {
+  return Math.floor(Date.now() / 1000 / DAY)
+}
