@@ -1,0 +1,332 @@
+import { createHmac, verify } from 'node:crypto'
+import Fastify from 'fastify'
+import { compactVerify, decodeJwt, decodeProtectedHeader } from 'jose'
+import * as client from 'openid-client'
+import { t } from 'tap'
+import { Browser } from './helpers/browser.ts'
+import { travelInTime } from './helpers/clock.ts'
+import { attackerKey, forgeries, forgeFor, oddities, type Forge, type ForgeryName } from './helpers/id-token-forgeries.ts'
+import { rsaKey, signDraft, type Draft } from './helpers/id-tokens.ts'
+import { createProvider, type Provider, type ProviderOptions } from './helpers/provider.ts'
+import type { FaultName } from './helpers/provider-faults.ts'
+
+const redirectUri = 'https://app.example.com/callback'
+
+/** A login as openid-client makes it, with all its checks on. */
+async function login (provider: Provider, parameters: Record<string, string> = {}, { pushed = false, basic = false } = {}) {
+  const options = { [client.customFetch]: provider.fetch as client.CustomFetch, execute: [client.enableNonRepudiationChecks], timeout: 0.2 }
+  const authentication = basic ? client.ClientSecretBasic(provider.clientSecret) : undefined
+  const config = await client.discovery(new URL(provider.issuer), provider.clientId, provider.clientSecret, authentication, options)
+  const codeVerifier = client.randomPKCECodeVerifier()
+  const state = client.randomState()
+  const nonce = client.randomNonce()
+  const request = {
+    redirect_uri: redirectUri,
+    scope: 'openid profile email',
+    code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
+    code_challenge_method: 'S256',
+    state,
+    nonce,
+    ...parameters
+  }
+  const url = pushed ? await client.buildAuthorizationUrlWithPAR(config, request) : client.buildAuthorizationUrl(config, request)
+  const { method, url: target, parameters: callback } = provider.authorize(url)
+  const response = method === 'GET' ? target : new Request(target, { method, body: callback })
+  const checks = { pkceCodeVerifier: codeVerifier, expectedState: state, expectedNonce: nonce, ...(parameters.max_age && { maxAge: Number(parameters.max_age) }) }
+  const exchange = () => client.authorizationCodeGrant(config, response, checks)
+  const tokens = await exchange()
+  return { config, url, tokens, claims: tokens.claims()!, exchange }
+}
+
+t.test('an honest client logs in', async t => {
+  const provider = createProvider()
+  const { config, tokens, claims, exchange } = await login(provider, { max_age: '300', acr_values: 'a b', organization: 'org_7' })
+  t.match(claims, { sub: 'auth0|ada', email: 'ada@example.com', acr: 'a', org_id: 'org_7', auth_time: Number })
+  t.match(await client.fetchUserInfo(config, tokens.access_token, claims.sub), { name: 'Ada Lovelace' })
+  t.equal(provider.callsTo('token')[0]!.params.get('redirect_uri'), redirectUri)
+  t.ok(provider.secrets.has(tokens.access_token))
+  await t.rejects(exchange(), { message: /error in the response body/ })
+})
+
+const ways: Array<[name: string, options: ProviderOptions, parameters: Record<string, string>, how: { pushed?: boolean, basic?: boolean }]> = [
+  ['by client_secret_basic with odd characters', { clientId: 'a:b c', clientSecret: 'ü% +&:secret' }, {}, { basic: true }],
+  ['by a pushed request', { metadata: { require_pushed_authorization_requests: true } }, {}, { pushed: true }],
+  ['by form_post', {}, { response_mode: 'form_post' }, {}],
+  ['at an issuer with path and port', { issuer: 'https://id.example.com:8443/realms/a' }, {}, {}],
+  ['with iss in the callback', { metadata: { authorization_response_iss_parameter_supported: true } }, {}, {}],
+  ['with several keys', { keys: [rsaKey('key-1'), rsaKey('key-2')] }, {}, {}]
+]
+for (const [name, options, parameters, how] of ways) {
+  t.test(`an honest client logs in ${name}`, t => t.resolves(login(createProvider(options), parameters, how)))
+}
+
+t.test('the provider is strict about the request', async t => {
+  const wrong = [{ scope: 'profile' }, { code_challenge_method: 'plain' }, { response_type: 'token' }, { response_mode: 'fragment' }, { redirect_uri: 'https://evil.example' }]
+  for (const parameters of wrong as Array<Record<string, string>>) {
+    await t.rejects(login(createProvider({ redirectUris: [redirectUri] }), parameters), { message: /^invalid_request/ }, JSON.stringify(parameters))
+  }
+})
+
+t.test('the provider is strict about the code', async t => {
+  const provider = createProvider()
+  const url = new URL('https://tenant.example.com/authorize')
+  const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM' // of the verifier below, from RFC 7636 appendix B
+  const request = { client_id: 'client-id', redirect_uri: redirectUri, response_type: 'code', scope: 'openid', state: 's', nonce: 'n', code_challenge: challenge, code_challenge_method: 'S256' }
+  url.search = String(new URLSearchParams(request))
+  const exchange = async (changes: Record<string, string>) => {
+    const code = provider.authorize(url).parameters.get('code')!
+    const body = { grant_type: 'authorization_code', code, code_verifier: 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk', redirect_uri: redirectUri, client_id: 'client-id', client_secret: provider.clientSecret, ...changes }
+    return (await (await provider.fetch('https://tenant.example.com/oauth/token', { method: 'POST', body: new URLSearchParams(body) })).json()) as { error?: string }
+  }
+  t.equal((await exchange({})).error, undefined)
+  t.equal((await exchange({ code_verifier: 'other' })).error, 'invalid_grant')
+  t.equal((await exchange({ redirect_uri: 'https://app.example.com/other' })).error, 'invalid_grant')
+  t.equal((await exchange({ code: 'other' })).error, 'invalid_grant')
+  t.equal((await exchange({ client_secret: 'other' })).error, 'invalid_client')
+  t.equal((await exchange({ grant_type: 'password' })).error, 'unsupported_grant_type')
+})
+
+t.test('rotated keys: new tokens verify with the new key only', async t => {
+  const provider = createProvider()
+  const old = provider.key
+  provider.rotateKeys({ keepOld: false })
+  await t.resolves(login(provider))
+  provider.key = old
+  await t.rejects(login(provider))
+})
+
+t.test('UserInfo as JWT, and forged', async t => {
+  const provider = createProvider()
+  provider.userInfoAs = 'jwt'
+  provider.onlyInUserInfo = ['email']
+  const { config, tokens, claims } = await login(provider)
+  t.notOk('email' in claims)
+  t.match(await client.fetchUserInfo(config, tokens.access_token, claims.sub), { email: 'ada@example.com' })
+  provider.forgeNext('userinfo', 'aud of another')
+  await t.rejects(client.fetchUserInfo(config, tokens.access_token, claims.sub))
+  await t.resolves(client.fetchUserInfo(config, tokens.access_token, claims.sub))
+})
+
+// What a client without defences of its own does at the token endpoint: the answers that are honest but late or long, it takes.
+const harmless: FaultName[] = ['oversized', 'oversized, declared']
+const fatal: FaultName[] = ['hang', 'hang after the headers', 'trickle', 'slow', 'connection-reset', 'reset while reading', '429', '500', 'html', 'invalid-json', 'deep JSON', 'empty', 'array', 'null',
+  'redirect', 'invalid_client', 'invalid_client with a challenge', 'invalid_grant', 'temporarily_unavailable', 'no-access-token', 'numeric access token', 'numeric id token', 'no token type', 'token type mac']
+for (const fault of fatal) {
+  t.test(`token endpoint: ${fault}`, async t => {
+    const provider = createProvider()
+    provider.failNext('token', fault)
+    await t.rejects(login(provider))
+    await t.resolves(login(provider), 'the next login is well')
+  })
+}
+for (const fault of harmless) {
+  t.test(`token endpoint: ${fault}`, async t => {
+    const provider = createProvider()
+    provider.failNext('token', fault)
+    await t.resolves(login(provider))
+    t.equal(provider.callsTo('token')[0]!.bytesRead, 4 * 1024 * 1024)
+  })
+}
+for (const fault of ['other issuer', 'no issuer', 'http endpoints', 'numeric endpoints', 'array', 'html'] as FaultName[]) {
+  t.test(`discovery: ${fault}`, async t => {
+    const provider = createProvider()
+    provider.fail('discovery', fault)
+    await t.rejects(login(provider))
+    provider.heal()
+    await t.resolves(login(provider))
+  })
+}
+for (const fault of ['no keys', 'keys that are no array', '500', 'connection-refused'] as FaultName[]) {
+  t.test(`jwks: ${fault}`, async t => {
+    const provider = createProvider()
+    provider.fail('jwks', fault)
+    await t.rejects(login(provider))
+  })
+}
+t.test('who follows a redirect hands the attacker its secrets, and never notices', async t => {
+  const provider = createProvider()
+  provider.fail('jwks', 'redirect')
+  t.match(await (await provider.fetch('https://tenant.example.com/.well-known/jwks.json')).json(), { keys: [{ kid: 'key-1' }] })
+  t.equal(provider.callsTo('attacker').length, 1)
+})
+
+// Forgeries: what they are, not who refuses them.
+
+const now = Math.floor(Date.now() / 1000)
+const draft: Draft = {
+  header: { alg: 'RS256', typ: 'JWT', kid: 'key-1' },
+  claims: { sub: 'auth0|ada', iss: 'https://tenant.example.com/', aud: 'client-id', iat: now, exp: now + 3600, nonce: 'n', auth_time: now, acr: 'a', at_hash: 'x', azp: undefined, name: 'Ada' },
+  key: rsaKey('key-1'),
+  clientSecret: 'client-secret-of-the-tests'
+}
+const honest = signDraft(draft)
+const isSigned = (token: string, { publicKey } = draft.key) => {
+  const [head, payload, signature] = token.split('.') as [string, string, string]
+  return verify('sha256', Buffer.from(`${head}.${payload}`), publicKey, Buffer.from(signature, 'base64url'))
+}
+const header = (token: string): Record<string, unknown> => JSON.parse(Buffer.from(token.split('.')[0]!, 'base64url').toString())
+const signature = (token: string) => token.split('.')[2]
+const entries = (group: Record<string, Forge>) => Object.entries(group).map(([name, forge]) => [name, forge(draft)] as const)
+
+t.test('forged claims differ in what they are named for, and are signed well', async t => {
+  const { C1, C2, C3, C4, C11, C12, C13, C14, C15, C16, C17 } = forgeries
+  for (const [name, token] of [C1, C2, C3, C4, C11, C12, C13, C14, C15, C16, C17].flatMap(entries)) {
+    const claims = decodeJwt(token)
+    const differing = new Set([...Object.keys(draft.claims), ...Object.keys(claims)].filter(claim => JSON.stringify(claims[claim]) !== JSON.stringify(draft.claims[claim])))
+    t.ok(differing.delete(name.split(' ')[0]!), name)
+    if (name === 'aud with a stranger, azp ours') differing.delete('azp')
+    if (name === 'exp past') differing.delete('iat')
+    t.equal(differing.size, 0, name)
+    t.ok(isSigned(token), name)
+  }
+})
+
+t.test('forged headers differ, and are signed well', async t => {
+  for (const [name, token] of [forgeries.C10, forgeries.C18, forgeries.C19].flatMap(entries)) {
+    t.not(JSON.stringify(header(token)), JSON.stringify(draft.header), name)
+    t.ok(isSigned(token), name)
+  }
+})
+
+t.test('C5: unsigned', async t => {
+  for (const [name, token] of entries(forgeries.C5)) {
+    t.ok(header(token).alg !== 'RS256' || !signature(token), name)
+  }
+})
+
+t.test('C6: HS256 verifies with what is public', async t => {
+  const key = draft.key.publicKey
+  const token = forgeFor('HS256 with the public key as PEM')(draft)
+  await t.resolves(compactVerify(token, Buffer.from(key.export({ type: 'spki', format: 'pem' }))))
+  await t.resolves(compactVerify(forgeFor('HS256 with the public key as DER')(draft), key.export({ type: 'spki', format: 'der' })))
+  await t.resolves(compactVerify(forgeFor('HS256 with the public key as PKCS #1 PEM')(draft), Buffer.from(key.export({ type: 'pkcs1', format: 'pem' }))))
+  const empty = forgeFor('HS256 with an empty secret')(draft).split('.')
+  t.equal(empty[2], createHmac('sha256', '').update(`${empty[0]}.${empty[1]}`).digest('base64url'))
+})
+
+t.test('C7: other algorithms, rightly signed', async t => {
+  await t.resolves(compactVerify(forgeFor('PS256')(draft), draft.key.publicKey))
+  await t.resolves(compactVerify(forgeFor('RS384')(draft), draft.key.publicKey))
+  await t.resolves(compactVerify(forgeFor('HS256 with the client secret')(draft), Buffer.from(draft.clientSecret)))
+})
+
+t.test('C8: spoilt, while the honest one verifies', async t => {
+  await t.resolves(compactVerify(honest, draft.key.publicKey))
+  const spellings = ['a signature in standard base64', 'a signature with padding', 'a signature with a line break', 'a dot at the end', 'a fourth part']
+  for (const [name, token] of entries(forgeries.C8)) {
+    if (spellings.includes(name)) t.ok(token !== honest && isSigned(token), `${name}: the same bytes`)
+    else await t.rejects(compactVerify(token, draft.key.publicKey), name)
+  }
+})
+
+t.test('C9: signed by the attacker', async t => {
+  for (const [name, token] of entries(forgeries.C9)) {
+    t.ok(isSigned(token, attackerKey()), name)
+    t.notOk(isSigned(token), name)
+  }
+})
+
+t.test('C20: encrypted', async t => {
+  for (const [name, token] of entries(forgeries.C20)) t.ok(decodeProtectedHeader(token).enc, name)
+})
+
+t.test('C23: signed well, and no two readers agree', async t => {
+  for (const [name, token] of entries(forgeries.C23)) {
+    t.ok(isSigned(token), name)
+    if (!name.startsWith('claims') && !name.startsWith('a header')) t.equal(decodeJwt(token).sub, 'auth0|ada', name)
+  }
+})
+
+for (const [name, oddity] of Object.entries(oddities)) {
+  t.test(`odd but right: ${name}`, t => {
+    const provider = createProvider()
+    provider.forge('idToken', oddity)
+    return t.resolves(login(provider))
+  })
+}
+
+t.test('forgeries by name reach the client', async t => {
+  for (const name of ['alg none', 'iss of another', 'a foreign key under our kid', 'jku of the attacker', 'nonce of another'] as ForgeryName[]) {
+    const provider = createProvider()
+    provider.forge('idToken', name)
+    await t.rejects(login(provider), name)
+  }
+})
+
+// The browser.
+
+async function site (setCookie: string | string[], baseUrl = 'https://app.example.com') {
+  const app = Fastify()
+  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async () => ({}))
+  app.get('/set', (_request, reply) => reply.header('set-cookie', setCookie).send('set'))
+  app.all('/echo', async ({ headers, method }) => ({ headers, method }))
+  app.get('/there', (_request, reply) => reply.redirect('/echo', 303))
+  return { app, browser: new Browser({ baseUrl, app, refusedCookies: 'note' }) }
+}
+
+const cookies: Array<[cookie: string, isKept: boolean, baseUrl?: string]> = [
+  ['a=1', true],
+  ['__Host-a=1; Path=/; Secure', true],
+  ['__Host-a=1; Path=/', false],
+  ['__Host-a=1; Secure', false],
+  ['__Host-a=1; Path=/x; Secure', false],
+  ['__Host-a=1; Path=/; Secure; Domain=app.example.com', false],
+  ['__Secure-a=1', false],
+  ['__Secure-a=1; Secure', true],
+  ['a=1; Secure', false, 'http://app.example.com'],
+  ['a=1; Secure', true, 'http://localhost:3000'],
+  ['a=1; SameSite=None', false],
+  ['a=1; Domain=other.example', false],
+  ['a=1; Max-Age=0', false],
+  ['a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT', false],
+  [`a=${'x'.repeat(4095)}`, true],
+  [`a=${'x'.repeat(4096)}`, false]
+]
+for (const [cookie, isKept, baseUrl] of cookies) {
+  t.test(`the browser ${isKept ? 'keeps' : 'does not keep'} ${cookie.slice(0, 80)} ${baseUrl ?? ''}`, async t => {
+    const { browser } = await site(cookie, baseUrl)
+    await browser.get('/set')
+    t.equal(browser.cookieNames().length, isKept ? 1 : 0)
+  })
+}
+
+t.test('the browser says what it refuses', async t => {
+  const { app } = await site('__Host-a=1')
+  await t.rejects(new Browser({ baseUrl: 'https://app.example.com', app }).get('/set'), { message: /refuses the cookie __Host-a/ })
+})
+
+t.test('the browser sends what browsers send', async t => {
+  const { browser } = await site(['strict=1; SameSite=Strict', 'lax=1', 'none=1; SameSite=None; Secure'])
+  await browser.get('/set')
+  t.match((await browser.get('/echo')).json().headers, { host: 'app.example.com', 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate', accept: /text\/html/, cookie: 'strict=1; lax=1; none=1' })
+  t.match((await browser.get('/echo', { site: 'cross-site' })).json().headers, { 'sec-fetch-site': 'cross-site', cookie: 'lax=1; none=1' })
+  t.match((await browser.post('/echo', { a: 'b' }, { site: 'cross-site' })).json(), { method: 'POST', headers: { 'sec-fetch-site': 'cross-site', origin: 'https://elsewhere.example', cookie: 'none=1' } })
+  t.match((await browser.post('/echo')).json().headers, { 'sec-fetch-site': 'same-origin', origin: 'https://app.example.com', cookie: 'strict=1; lax=1; none=1' })
+  t.match((await browser.fetch('/echo', { site: 'same-site', method: 'PUT', json: {} })).json().headers, { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'cors', cookie: 'strict=1; lax=1; none=1' })
+  t.match((await browser.navigate('/there', { site: 'cross-site' })).json().headers, { 'sec-fetch-site': 'cross-site', cookie: 'lax=1; none=1' })
+  t.notOk('sec-fetch-site' in (await browser.get('/echo', { legacy: true })).json().headers)
+})
+
+t.test('the browser goes over real sockets', async t => {
+  const { app } = await site('a=1; HttpOnly')
+  t.teardown(() => app.close())
+  const browser = new Browser({ baseUrl: await app.listen({ port: 0 }) })
+  await browser.get('/set')
+  t.match((await browser.navigate('/there')).json().headers, { cookie: 'a=1', 'sec-fetch-mode': 'navigate' })
+})
+
+t.test('time travels, and cookies with it', async t => {
+  const { browser } = await site('a=1; Max-Age=60')
+  const before = Date.now()
+  await t.test('in a test', async t => {
+    const clock = travelInTime(t)
+    await browser.get('/set')
+    clock.advance(59)
+    t.equal(browser.cookie('a'), '1')
+    clock.advance(2)
+    t.equal(browser.cookie('a'), null)
+    t.ok(new Date().getTime() - before >= 61_000)
+    t.ok(new Date(0) instanceof Date)
+  })
+  t.ok(Date.now() - before < 10_000)
+})
