@@ -20,10 +20,13 @@ const REFUSED: Record<string, (value: string) => string | null> = {
 const FORWARDED = ['login_hint', 'prompt', 'ui_locales', 'screen_hint', 'acr_values', 'max_age', 'organization', 'invitation', 'connection']
 const MAX_FORWARDED = 1024 // characters
 
+/** A parameter, and what is wrong with it. */
+type Problem = [name: string, text: string]
+
 /** Makes strings of parameters, leaves out what is undefined or empty, and says by name what cannot be asked for. */
-export function parseAuthorizationParams (given: Record<string, string | number | undefined>) {
+export function parseAuthorizationParams (given: Record<string, string | number | undefined>): { params: Record<string, string>, problems: Problem[] } {
   const params: Record<string, string> = {}
-  const problems: Array<[name: string, text: string]> = []
+  const problems: Problem[] = []
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === '') continue
     params[name] = String(value)

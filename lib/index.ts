@@ -88,7 +88,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const logins = createLogins({ config, addresses, provider, transactions, sessionOf })
   const logout = createLogout({ config, addresses, provider, sessionOf })
   const requireAuth = createRequireAuth({ ...config, addresses, logins, answerError, authOf })
-  const auth0: Auth0 = {
+  const services: Auth0 = {
     startInteractiveLogin: logins.start,
     completeInteractiveLogin: logins.complete,
     getUser: request => authOf(request).user,
@@ -96,7 +96,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     logout,
     requireAuth
   }
-  app.decorate(config.name, auth0)
+  app.decorate(config.name, services)
   if (config.name === 'auth0') app.decorate('requireAuth', requireAuth)
 
   await app.register(routes, { prefix: options.prefix ?? '', logSerializers, config, addresses, logins, logout, answerError })
@@ -104,4 +104,6 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   app.addHook('onClose', async () => provider.close())
 }
 
-export default fp(plugin, { fastify: '5.x', name: 'fastify-auth0' })
+/** Login, session, guards and logout with Auth0 or any OpenID provider. */
+const auth0: FastifyPluginAsync<Auth0Options> = fp(plugin, { fastify: '5.x', name: 'fastify-auth0' })
+export default auth0

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { FST_AUTH0_APP_STATE_TOO_LARGE } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { StartedLogin } from './provider/provider.ts'
 import { clearCookie, cookieNames, readCookie, setCookie, type CookieAttributes } from './session/cookies.ts'
@@ -7,7 +8,8 @@ import type { Seal } from './session/seal.ts'
 /** Seconds; a person needs less to log in. */
 export const TRANSACTION_LIFETIME = 900
 const MAX_TRANSACTIONS = 5 // one per tab
-const MAX_SIZE = 4096 // bytes of all together, so that nobody's link to our login can fill the header that Node accepts
+const MAX_VALUE = 3800 // bytes of one; browsers keep 4,096 with the name (RFC 6265bis §5.7)
+const MAX_SIZE = 4096 // bytes of all together, so that nobody's links to our login can fill the 16 KiB of headers that Node accepts
 
 /** A login under way, from leaving for the provider until the browser comes back. */
 export interface LoginTransaction extends StartedLogin {
@@ -18,45 +20,28 @@ export interface LoginTransaction extends StartedLogin {
   isSilent?: boolean | undefined
 }
 
-/** What is left of a login that was finished: where it went, for a callback that is repeated by a reload or the back button. */
-interface FinishedLogin {
-  returnTo: string
-  startedAt: number
-}
-
 /** Keeps logins under way, each in a sealed cookie of its own, so that tabs do not disturb each other. */
 export interface LoginTransactions {
   save (request: AnyRequest, reply: AnyReply, transaction: LoginTransaction): void
   /** The transaction of a `state`; `null` when this browser did not begin it, or too long ago. */
-  find (request: AnyRequest, state: string): LoginTransaction | FinishedLogin | null
-  /** Keeps of it only where it went. */
-  finish (reply: AnyReply, transaction: LoginTransaction): void
-  /** Forgets it. */
-  drop (reply: AnyReply, transaction: LoginTransaction): void
+  find (request: AnyRequest, state: string): LoginTransaction | null
+  /** Forgets it: it is over. */
+  end (reply: AnyReply, transaction: LoginTransaction): void
 }
 
-/** Whether a transaction can still be finished. */
-export function isUnderWay (transaction: LoginTransaction | FinishedLogin): transaction is LoginTransaction {
-  return 'codeVerifier' in transaction
+/** Names a transaction by its state, without telling anything of it. */
+export function transactionId (state: string): string {
+  return createHash('sha256').update(state).digest('base64url').slice(0, 16)
 }
 
 export function createLoginTransactions (cookieName: string, seal: Seal, attributes: CookieAttributes): LoginTransactions {
   const prefix = `${cookieName}.login.`
 
-  /** Tells nothing of the state, and is found by it. */
-  function nameOf (state: string): string {
-    return prefix + createHash('sha256').update(state).digest('base64url').slice(0, 16)
-  }
+  const nameOf = (state: string) => prefix + transactionId(state)
 
-  function open (request: AnyRequest, name: string): LoginTransaction | FinishedLogin | null {
-    const transaction = seal.open(readCookie(request, name) ?? '') as LoginTransaction | FinishedLogin | null
+  function open (request: AnyRequest, name: string): LoginTransaction | null {
+    const transaction = seal.open(readCookie(request, name) ?? '') as LoginTransaction | null
     return transaction !== null && now() < transaction.startedAt + TRANSACTION_LIFETIME ? transaction : null
-  }
-
-  function write (reply: AnyReply, state: string, value: LoginTransaction | FinishedLogin): number {
-    const sealed = seal.seal(value)
-    setCookie(reply, nameOf(state), sealed, value.startedAt + TRANSACTION_LIFETIME - now(), attributes)
-    return sealed.length
   }
 
   /** Oldest go first; what does not open is of no use and goes, too. */
@@ -72,20 +57,18 @@ export function createLoginTransactions (cookieName: string, seal: Seal, attribu
 
   return {
     save (request, reply, transaction) {
-      makeRoom(request, reply, write(reply, transaction.state, transaction))
+      const sealed = seal.seal(transaction)
+      if (sealed.length > MAX_VALUE) throw new FST_AUTH0_APP_STATE_TOO_LARGE(sealed.length, MAX_VALUE)
+      makeRoom(request, reply, sealed.length)
+      setCookie(reply, nameOf(transaction.state), sealed, TRANSACTION_LIFETIME, attributes)
     },
 
     find (request, state) {
       const transaction = open(request, nameOf(state))
-      if (transaction !== null && isUnderWay(transaction) && transaction.state !== state) return null
-      return transaction
+      return transaction?.state === state ? transaction : null
     },
 
-    finish (reply, { state, returnTo, startedAt }) {
-      write(reply, state, { returnTo, startedAt })
-    },
-
-    drop (reply, { state }) {
+    end (reply, { state }) {
       clearCookie(reply, nameOf(state), attributes)
     }
   }

@@ -7,7 +7,7 @@ import {
   FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_USER_INVALID
 } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
-import { isUnderWay, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
+import { transactionId, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
 import type { AuthorizationParams, Config } from './options.ts'
 import { ProviderFailure } from './provider/failures.ts'
 import type { Provider } from './provider/provider.ts'
@@ -15,6 +15,7 @@ import type { NewLogin, Session, User } from './session/sessions.ts'
 
 /** Longer ID tokens are not kept: as a hint they would make a URL that providers refuse. */
 const MAX_ID_TOKEN_HINT = 4096 // characters
+const MAX_REMEMBERED_RETURN_TO = 256 // characters; it stays in the session
 const REMEMBERED_STATES = 10_000
 
 /** Nobody is logged in at the provider, or it would have to ask them something: what `prompt=none` wants to know (OpenID Connect Core 1.0 §3.1.2.6). */
@@ -66,7 +67,6 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { state } = transaction
     const known = underWay.get(state)
     if (known !== undefined) return known
-    if (spent.get(state) === true) throw new FST_AUTH0_LOGIN_EXPIRED()
     const run = finish(request, answer, transaction).then(login => {
       spent.set(state, true)
       return login
@@ -80,11 +80,12 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
 
   async function finish (request: AnyRequest, answer: URLSearchParams, transaction: LoginTransaction): Promise<NewLogin> {
     const { user, tokens } = await provider.finishLogin(answer, transaction)
-    const { maxAge, acrValues } = transaction
+    const { maxAge, acrValues, state, returnTo } = transaction
     const copy = structuredClone(user)
     const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
     return {
       user: asSameUser(enriched, user),
+      begunBy: { id: transactionId(state), returnTo: returnTo.length <= MAX_REMEMBERED_RETURN_TO ? returnTo : addresses.returnTo(request, '/') },
       idToken: tokens.idToken.length <= MAX_ID_TOKEN_HINT ? tokens.idToken : null,
       stepUp: { ...maxAge === undefined ? {} : { maxAge }, ...acrValues === undefined ? {} : { acrValues } }
     }
@@ -116,32 +117,32 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
 
   async function complete (request: AnyRequest, reply: AnyReply): Promise<CompletedLogin> {
     const answer = parseCallbackAnswer(request, config.isFormPost)
-    const transaction = transactions.find(request, answer.get('state') as string)
-    if (transaction === null) throw new FST_AUTH0_LOGIN_EXPIRED()
+    const state = answer.get('state') as string
     const session = sessionOf(request)
-    if (!isUnderWay(transaction)) return repeated(session, transaction.returnTo)
+    const transaction = transactions.find(request, state)
+    if (transaction === null || spent.get(state) === true) return repeated(session, state)
     const { returnTo, appState } = transaction
     try {
       await provider.verifyAnswer(answer)
       if (transaction.isSilent === true && INTERACTION_ERRORS.has(answer.get('error') ?? '')) {
-        transactions.drop(reply, transaction)
+        transactions.end(reply, transaction)
         return { user: null, returnTo, appState }
       }
       refuseError(answer)
       const login = await finishOnce(request, answer, transaction)
       await session.start(login)
-      transactions.finish(reply, transaction)
+      transactions.end(reply, transaction)
       return { user: login.user, returnTo, appState }
     } catch (error) {
-      if (!isPassing(error)) transactions.drop(reply, transaction)
+      if (!isPassing(error)) transactions.end(reply, transaction)
       throw error
     }
   }
 
-  /** A reload, or the back button: whoever is logged in goes on to where that login went. */
-  function repeated (session: Session, returnTo: string): CompletedLogin {
-    if (session.login === null) throw new FST_AUTH0_LOGIN_EXPIRED()
-    return { user: session.login.user, returnTo, appState: undefined }
+  /** A reload, or the back button: who is logged in by that very login goes on to where it went. */
+  function repeated ({ login }: Session, state: string): CompletedLogin {
+    if (login === null || login.begunBy.id !== transactionId(state)) throw new FST_AUTH0_LOGIN_EXPIRED()
+    return { user: login.user, returnTo: login.begunBy.returnTo, appState: undefined }
   }
 
   function returnToOf (request: AnyRequest): string | null {

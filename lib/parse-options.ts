@@ -26,8 +26,8 @@ const OPTIONS = [
 ]
 
 const MIN_SECRET = 32 // characters
-const MIN_DISTINCT = 10 // different characters; 32 random hexadecimal digits have 14
-const SAMPLE = /secret|change.?me|example|replace|placeholder|password|01234567|abcdefgh|openssl|qwerty/i
+const MIN_DISTINCT = 5 // different characters; fewer are a pattern, not chance
+const SAMPLE = /change.?(me|this)|replace.?(me|this|with)|placeholder|your.?(own|long|secret)|long.?random|openssl|password|01234567|abcdefgh|qwerty|[<[].*[\]>]/i
 
 type Environment = Record<string, string | undefined>
 

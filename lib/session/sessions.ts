@@ -51,6 +51,8 @@ export interface Login {
   /** The hint for the provider's logout; `null` when it was too long for a URL. */
   readonly idToken: string | null
   readonly stepUp: Readonly<StepUp>
+  /** The transaction that it came from and where that went, for a callback that a reload or the back button repeats. */
+  readonly begunBy: { readonly id: string, readonly returnTo: string }
   /** The application's own, by `updateSession`. */
   readonly data: Readonly<Record<string, unknown>>
   /** Seconds since the epoch. */
@@ -60,7 +62,7 @@ export interface Login {
 }
 
 /** What a login begins with. */
-export type NewLogin = Pick<Login, 'user' | 'idToken' | 'stepUp'>
+export type NewLogin = Pick<Login, 'user' | 'idToken' | 'stepUp' | 'begunBy'>
 
 /** How sessions are kept: in an encrypted cookie, or later in a store. */
 export interface Sessions {
