@@ -17,7 +17,7 @@ export function sendPage (reply: FastifyReply, page: string): FastifyReply {
   return reply
     .header('content-security-policy', CONTENT_SECURITY_POLICY)
     .header('x-content-type-options', 'nosniff')
-    .header('referrer-policy', 'no-referrer')
+    .header('referrer-policy', 'same-origin') // with no-referrer, browsers would send our forms with "Origin: null"
     .header('cache-control', 'no-store')
     .type('text/html; charset=utf-8')
     .send(page)

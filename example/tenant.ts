@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import getPort from 'get-port'
+import { files } from './files.ts'
 import { sendPage } from './page.ts'
 import { avatar } from './tenant/avatar.ts'
 import { login } from './tenant/login.ts'
@@ -41,8 +41,7 @@ export async function startTenant (options: TenantOptions): Promise<Tenant> {
   for (const { id } of people) {
     app.get(`/people/${id}.svg`, async (_request, reply) => reply.type('image/svg+xml').send(avatar(id)))
   }
-  const style = readFileSync(new URL('tenant/style.css', import.meta.url))
-  app.get('/style.css', async (_request, reply) => reply.type('text/css').send(style))
+  await app.register(files, { folder: new URL('tenant/', import.meta.url) })
 
   await app.register(async app => {
     app.removeAllContentTypeParsers()

@@ -37,7 +37,7 @@ const looks: Record<string, Looks> = {
 /** Draws a person's picture as SVG, so that profiles have one without the internet. */
 export function avatar (id: string): string {
   const { background, shirt, skin, back, front } = looks[id]!
-  return html`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96" width="96" height="96">
+  return html`<svg xmlns="http://www.w3.org/2000/svg" viewBox="10 6 76 76" width="96" height="96">
   <rect width="96" height="96" fill="${background}"/>
   !${back}
   <path d="M13 96c0-21 15-29 35-29s35 8 35 29z" fill="${shirt}"/>

@@ -61,12 +61,12 @@ function document (title: string, main: string): string {
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>${title} · local tenant</title>
-  <link rel="icon" href="data:,">
+  <link rel="icon" href="/icon.svg">
   <link rel="stylesheet" href="/style.css">
 </head>
 <body>
   <main>
-    <p class="brand"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2 4 5v6c0 5 3.4 9.3 8 11 4.6-1.7 8-6 8-11V5z"/></svg> Local tenant</p>
+    <p class="brand"><img src="/icon.svg" alt="" width="20" height="20"> Local tenant</p>
     !${main}
   </main>
   <footer>A stand-in for Auth0 on this computer. Nobody here has a password.</footer>

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import Fastify from 'fastify'
+import auth0, { type Auth0Options } from 'fastify-auth0'
+import getPort, { portNumbers } from 'get-port'
+import { startTenant } from './tenant.ts'
+import { ROLES_CLAIM } from './tenant/people.ts'
+import { showProblem, web } from './web.ts'
+
+// `npm start`: the web application, and beside it a tenant to log in to, unless a .env names one.
+
+if (existsSync('.env')) process.loadEnvFile('.env')
+const { AUTH0_DOMAIN, AUTH0_ISSUER, APP_BASE_URL = 'http://localhost:3000' } = process.env
+const ownTenant = AUTH0_DOMAIN || AUTH0_ISSUER
+
+const app = Fastify({ logger: { level: 'warn' } })
+// A tenant of one's own knows one address of this application, so it cannot move to a free port.
+const port = ownTenant ? Number(new URL(APP_BASE_URL).port || 3000) : await getPort({ port: portNumbers(3000, 3099) })
+const appBaseUrl = ownTenant ? APP_BASE_URL : `http://localhost:${port}`
+const localTenant = ownTenant ? {} : await startLocalTenant()
+
+await app.register(auth0, { appBaseUrl, rolesClaim: ROLES_CLAIM, onError: showProblem, ...localTenant })
+await app.register(web)
+await app.listen({ port, host: 'localhost' })
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
+
+console.log(`
+  Lantern, an example of fastify-auth0
+
+  Application   ${appBaseUrl}
+  Tenant        ${ownTenant ?? `http://${localTenant.domain}   (on this computer; to log in at yours, copy .env.example to .env)`}
+
+  To try:
+
+  ${appBaseUrl}/profile   sends you to log in, and back
+  ${appBaseUrl}/admin     is for the role admin
+  ${appBaseUrl}/vault     asks again when your login is older than a minute
+  ${appBaseUrl}/session   shows when your session ends
+
+  Ctrl+C ends it.
+`)
+
+/** Starts a tenant that knows this application and ends with it, and gives the options to log in there. */
+async function startLocalTenant (): Promise<Auth0Options> {
+  const client = { clientId: 'lantern', clientSecret: randomBytes(32).toString('base64url') }
+  const tenant = await startTenant({
+    ...client,
+    clientName: 'Lantern',
+    port: await getPort({ port: portNumbers(4000, 4099) }),
+    redirectUris: [`${appBaseUrl}/callback`],
+    postLogoutRedirectUris: [appBaseUrl, `${appBaseUrl}/`]
+  })
+  app.addHook('onClose', () => tenant.close())
+  return { ...client, domain: tenant.domain, secret: randomBytes(32).toString('base64url') }
+}

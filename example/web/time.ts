@@ -1,0 +1,21 @@
+const UNITS: Array<[unit: Intl.RelativeTimeFormatUnit, seconds: number]> = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]]
+
+const relative = new Intl.RelativeTimeFormat('en-GB', { numeric: 'auto' })
+const absolute = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+
+/** Counts the seconds since the epoch, as tokens and sessions do. */
+export function now (): number {
+  return Math.floor(Date.now() / 1000)
+}
+
+/** Says how far away a point in time is: `in 3 hours`, `12 seconds ago`. */
+export function fromNow (at: number): string {
+  const seconds = at - now()
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1]
+  return relative.format(Math.round(seconds / length), unit)
+}
+
+/** Says a point in time on the clock: `31 Jan 2025, 09:30:00`. */
+export function onTheClock (at: number): string {
+  return absolute.format(at * 1000)
+}
