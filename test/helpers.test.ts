@@ -1,11 +1,14 @@
-import { createHmac, verify } from 'node:crypto'
+import { createHmac, verify, X509Certificate } from 'node:crypto'
 import Fastify from 'fastify'
 import { compactVerify, decodeJwt, decodeProtectedHeader } from 'jose'
 import * as client from 'openid-client'
 import { t } from 'tap'
+import type { Auth0Options } from '../lib/index.ts'
+import { buildApp } from './helpers/app.ts'
+import { attackerCertificate, attackerKey } from './helpers/attacker.ts'
 import { Browser } from './helpers/browser.ts'
 import { travelInTime } from './helpers/clock.ts'
-import { attackerKey, forgeries, forgeFor, oddities, type Forge, type ForgeryName } from './helpers/id-token-forgeries.ts'
+import { forgeries, forgeFor, oddities, type Forge, type ForgeryName } from './helpers/id-token-forgeries.ts'
 import { rsaKey, signDraft, type Draft } from './helpers/id-tokens.ts'
 import { createProvider, type Provider, type ProviderOptions } from './helpers/provider.ts'
 import type { FaultName } from './helpers/provider-faults.ts'
@@ -224,6 +227,9 @@ t.test('C9: signed by the attacker', async t => {
     t.ok(isSigned(token, attackerKey()), name)
     t.notOk(isSigned(token), name)
   }
+  const certificate = new X509Certificate(attackerCertificate())
+  t.ok(certificate.verify(attackerKey().publicKey))
+  t.ok(certificate.publicKey.equals(attackerKey().publicKey))
 })
 
 t.test('C20: encrypted', async t => {
@@ -329,4 +335,46 @@ t.test('time travels, and cookies with it', async t => {
     t.ok(new Date(0) instanceof Date)
   })
   t.ok(Date.now() - before < 10_000)
+})
+
+// The application.
+
+t.test('a journey through the application', async t => {
+  const { browser, provider, logs, newBrowser } = await buildApp(t)
+  t.match((await browser.login()).json(), { name: 'Ada Lovelace' })
+  t.match((await browser.get('/me')).json(), { isAuthenticated: true, via: 'session' })
+  t.equal((await browser.post('/notes')).statusCode, 415, 'the application has no parser for forms')
+  t.equal((await browser.fetch('/notes', { method: 'POST', json: {} })).statusCode, 200)
+  t.equal((await newBrowser().get('/')).body, 'Hello stranger')
+  t.equal((await browser.submit('/logout')).url.pathname, '/')
+  t.equal((await browser.get('/')).body, 'Hello stranger')
+  t.equal(provider.logouts.length, 1)
+  t.ok(logs.lines.length > 0)
+})
+
+for (const [name, auth0] of [['form_post', { authorizationParams: { response_mode: 'form_post' } }], ['strict cookies', { session: { cookie: { sameSite: 'strict' } } }]] as Array<[string, Auth0Options]>) {
+  t.test(`a journey with ${name}`, async t => {
+    const { browser } = await buildApp(t, { auth0 })
+    const response = await browser.login()
+    t.equal(response.url.pathname, '/profile')
+  })
+}
+
+t.test('a login in steps', async t => {
+  const { browser, provider } = await buildApp(t)
+  const callback = await browser.leave('/login?returnTo=/me', { authorize: { user: { sub: 'auth0|grace', name: 'Grace' } } })
+  const response = await browser.comeBack(callback)
+  t.match(response, { statusCode: 303, location: { pathname: '/me' } })
+  t.match((await browser.get('/me')).json(), { user: { sub: 'auth0|grace' } })
+  const denied = await browser.leave('/login', { authorize: { callback: { error: 'access_denied', error_description: 'No <b>' } } })
+  t.match(await browser.comeBack(denied), { statusCode: 403 })
+  t.equal(provider.callsTo('token').length, 1)
+})
+
+t.test('a login that fails says so', async t => {
+  const { browser, provider } = await buildApp(t)
+  provider.fail('token', '500')
+  await t.rejects(browser.login(), { message: /the login ended with 50\d at \/callback/ })
+  provider.heal()
+  await t.rejects(browser.login('/public'), { message: /did not ask for a login/ })
 })

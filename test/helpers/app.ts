@@ -6,7 +6,7 @@ import { Browser, type BrowserOptions } from './browser.ts'
 import { Provider, type ProviderOptions } from './provider.ts'
 
 export const appBaseUrl = 'https://app.example.com'
-export const secret = 'a-secret-for-the-tests-9d1f7c52e8'
+export const secret = '5f0d9c81e7b24a63f1c8d02e9a7b4c65d3e8f10a2b7c4d96'
 
 export interface BuildOptions {
   /** Options of the plugin, over those that the tests need. */

@@ -58,6 +58,27 @@ export class Codes {
   }
 }
 
+/** Authorization requests that were pushed: each good once (RFC 9126 §4). */
+export class PushedRequests {
+  #requests = new Map<string, URLSearchParams>()
+
+  push (request: URLSearchParams): string {
+    const uri = `urn:ietf:params:oauth:request_uri:${randomBytes(16).toString('hex')}`
+    this.#requests.set(uri, request)
+    return uri
+  }
+
+  take (parameters: URLSearchParams): URLSearchParams {
+    const uri = parameters.get('request_uri')
+    if (uri === null) throw new OAuthError('invalid_request', 'requests must be pushed')
+    if ([...parameters.keys()].sort().join() !== 'client_id,request_uri') throw new OAuthError('invalid_request', 'more than client_id and request_uri')
+    const request = this.#requests.get(uri)
+    this.#requests.delete(uri)
+    if (request === undefined) throw new OAuthError('invalid_request', 'request_uri is unknown or was used')
+    return request
+  }
+}
+
 /** Checks that the client proves itself in exactly one way, and rightly (RFC 6749 §2.3.1). */
 export function checkClient (headers: Headers, body: URLSearchParams, client: { id: string, secret: string }): void {
   const authorization = headers.get('authorization')

@@ -1,10 +1,11 @@
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { text } from 'node:stream/consumers'
+import { decodeHTMLAttribute } from 'entities'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { getPublicSuffix } from 'tough-cookie'
 import { BrowserCookies, type SameSiteContext } from './cookie-jar.ts'
-import type { AuthorizeOptions, Provider } from './provider.ts'
+import type { AuthorizeOptions, Callback, Provider } from './provider.ts'
 
 /** Who caused a request: the value of `Sec-Fetch-Site`. `none`: the person, at the address bar. */
 export type Site = 'none' | 'same-origin' | 'same-site' | 'cross-site'
@@ -56,6 +57,8 @@ interface Journey {
   type: string | undefined
   /** Origin of the page that caused it; `null`: the person. */
   initiator: string | null
+  /** The redirects since. */
+  chain: URL[]
   history: URL[]
   options: RequestOptions
 }
@@ -104,11 +107,29 @@ export class Browser {
     return this.#travel(this.#start(address, 'navigate', { method: 'POST', form, ...options }))
   }
 
-  /** Opens a guarded page, logs in on the way, and is back; throws when that fails. */
+  /**
+   * Opens a guarded page, logs in on the way, and is back; throws when that fails. `/login?returnTo=…` logs in a person who has a
+   * session already.
+   */
   async login (address = '/profile', options: RequestOptions = {}): Promise<BrowserResponse> {
+    const before = this.#options.provider?.authorizations.length
     const response = await this.navigate(address, options)
     if (response.statusCode >= 300) throw new Error(`the login ended with ${response.statusCode} at ${response.url.pathname}: ${response.body.slice(0, 500)}`)
+    if (this.#options.provider?.authorizations.length === before) throw new Error(`${address} did not ask for a login`)
     return response
+  }
+
+  /** Begins a login, and logs in at the provider: what comes back is still to be used, with `comeBack`. */
+  async leave (address = '/login', options: RequestOptions = {}): Promise<Callback> {
+    const { location, statusCode } = await this.get(address, options)
+    if (location === null) throw new Error(`${address} did not lead to the provider, but to ${statusCode}`)
+    return this.#options.provider!.authorize(location, options.authorize)
+  }
+
+  /** Comes back from the provider, without going where the callback redirects to. Once more is a repeated callback. */
+  comeBack (callback: Callback, options: RequestOptions = {}): Promise<BrowserResponse> {
+    const { origin } = new URL(this.#options.provider!.issuer)
+    return this.#send({ ...this.#start(callback.url, 'navigate', options), ...asRequest(callback), initiator: origin })
   }
 
   /** Value of the application's cookie, or `null`. */
@@ -127,32 +148,43 @@ export class Browser {
     const { method = 'GET', form, json, site = 'same-origin' } = options
     const body = form ? new URLSearchParams(form).toString() : json === undefined ? undefined : JSON.stringify(json)
     const type = form ? 'application/x-www-form-urlencoded' : json === undefined ? undefined : 'application/json'
-    return { url, method, mode, body, type, initiator: initiators[site](url), history: [], options }
+    return { url, method, mode, body, type, initiator: initiators[site](url), chain: [], history: [], options }
   }
 
   async #travel (journey: Journey): Promise<BrowserResponse> {
     const response = await this.#send(journey)
-    if (response.location === null) return response
+    const next = this.#after(journey, response)
+    if (next === null) return response
     if (response.history.length > REDIRECTS) throw new Error(`redirected in circles: ${response.history.map(url => url.pathname).join(' → ')}`)
-    const next = this.#after(journey, response, response.location)
-    return next === null ? response : this.#travel(next)
+    return this.#travel(next)
   }
 
-  /** The request that follows a redirect; `null` when it leads out of our world. */
-  #after (journey: Journey, { statusCode, history }: BrowserResponse, target: URL): Journey | null {
-    const { provider } = this.#options
-    const get = { method: 'GET', body: undefined, type: undefined }
-    if (provider !== undefined && target.origin === new URL(provider.issuer).origin) {
-      const isLogin = target.origin + target.pathname === provider.document.authorization_endpoint
-      const next = isLogin ? provider.authorize(target, journey.options.authorize) : { method: 'GET', url: provider.logout(target), parameters: undefined }
-      if (next.url === null) return null
-      const isPost = next.method === 'POST'
-      const form = isPost ? { method: 'POST', body: String(next.parameters), type: 'application/x-www-form-urlencoded' } : get
-      return { ...journey, ...form, url: next.url, initiator: target.origin, history: [...history, target] }
-    }
-    if (!this.#reaches(target)) return null
+  /** The request that follows by itself; `null` when there is none, or it leads out of our world. */
+  #after (journey: Journey, { statusCode, history, location, url, body }: BrowserResponse): Journey | null {
+    const get = { ...journey, method: 'GET', body: undefined, type: undefined, history }
+    const refresh = refreshOf(body, url)
+    if (refresh !== null) return { ...get, url: refresh, initiator: url.origin, chain: [] }
+    if (location === null) return null
+    if (this.#isProvider(location)) return this.#fromProvider({ ...get, url: location })
+    if (!this.#reaches(location)) return null
     const keepsMethod = statusCode === 307 || statusCode === 308
-    return { ...journey, ...(keepsMethod ? {} : get), url: target, history }
+    return { ...(keepsMethod ? { ...journey, history } : get), url: location, chain: [...journey.chain, url] }
+  }
+
+  /** What the person does at the provider, and the request that brings them back from there. */
+  #fromProvider (journey: Journey): Journey | null {
+    const { url, history, options } = journey
+    const { provider } = this.#options
+    const back = { ...journey, initiator: url.origin, chain: [], history: [...history, url] }
+    if (url.origin + url.pathname !== provider!.document.authorization_endpoint) {
+      const next = provider!.logout(url)
+      return next && { ...back, url: next }
+    }
+    return { ...back, ...asRequest(provider!.authorize(url, options.authorize)) }
+  }
+
+  #isProvider (url: URL): boolean {
+    return this.#options.provider !== undefined && new URL(this.#options.provider.issuer).origin === url.origin
   }
 
   #reaches (url: URL): boolean {
@@ -207,13 +239,24 @@ export class Browser {
   }
 }
 
+/** Where a page goes on to by itself, or `null`. */
+function refreshOf (body: string, base: URL): URL | null {
+  const [, address] = /<meta http-equiv="refresh" content="0;\s*url=([^"]*)"/i.exec(body) ?? []
+  return address === undefined ? null : new URL(decodeHTMLAttribute(address), base)
+}
+
+function asRequest ({ method, url, parameters }: Callback): Pick<Journey, 'method' | 'url' | 'body' | 'type'> {
+  const isPost = method === 'POST'
+  return { method, url, body: isPost ? String(parameters) : undefined, type: isPost ? 'application/x-www-form-urlencoded' : undefined }
+}
+
 const isLoopback = ({ hostname }: URL) => /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
 const site = (hostname: string) => getPublicSuffix(hostname, { allowSpecialUseDomain: true, ignoreError: true }) ?? hostname
 
 /** `Sec-Fetch-Site`, which looks at every address of a chain of redirects (Fetch Metadata §2.3). */
-function siteOf ({ initiator, history, url }: Journey): Site {
+function siteOf ({ initiator, chain, url }: Journey): Site {
   if (initiator === null) return 'none'
-  const origins = [new URL(initiator), ...history]
+  const origins = [new URL(initiator), ...chain]
   if (origins.every(({ origin }) => origin === url.origin)) return 'same-origin'
   return origins.every(({ hostname, protocol }) => protocol === url.protocol && site(hostname) === site(url.hostname)) ? 'same-site' : 'cross-site'
 }

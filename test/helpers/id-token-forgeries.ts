@@ -1,14 +1,9 @@
 import { constants, createHmac, sign, type KeyObject } from 'node:crypto'
-import { changeDraft, encode, publicJwk, rsaKey, signDraft, signJwt, type Draft, type DraftChange, type Json } from './id-tokens.ts'
+import { ATTACKER, attackerCertificate, attackerKey } from './attacker.ts'
+import { changeDraft, encode, publicJwk, signDraft, signJwt, type Draft, type DraftChange, type Json } from './id-tokens.ts'
 
 /** Makes a token out of the draft of an honest one. */
 export type Forge = (draft: Draft) => string
-
-/** The host whose keys and endpoints a forger controls; an in-memory provider answers for it. */
-export const ATTACKER = 'https://attacker.example'
-
-/** The key of a stranger. */
-export const attackerKey = () => rsaKey('attacker')
 
 const now = () => Math.floor(Date.now() / 1000)
 const changed = (changes: (draft: Draft) => DraftChange): Forge => draft => signDraft(changeDraft(draft, changes(draft)))
@@ -115,9 +110,9 @@ export const forgeries = {
   },
   C9: {
     'jku of the attacker': byAttacker(() => ({ jku: `${ATTACKER}/jwks.json`, kid: attackerKey().kid })),
-    'x5u of the attacker': byAttacker(() => ({ x5u: `${ATTACKER}/chain.pem` })),
+    'x5u of the attacker': byAttacker(() => ({ x5u: `${ATTACKER}/chain.pem`, kid: undefined })),
     'jwk of the attacker': byAttacker(() => ({ jwk: publicJwk(attackerKey()), kid: undefined })),
-    'x5c of the attacker': byAttacker(() => ({ x5c: [attackerKey().publicKey.export({ type: 'spki', format: 'der' }).toString('base64')], kid: undefined }))
+    'x5c of the attacker': byAttacker(() => ({ x5c: [attackerCertificate().toString('base64')], kid: undefined }))
   },
   C10: {
     'kid unknown': header({ kid: 'unknown' }),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { ATTACKER } from './attacker.ts'
 import { change, type Json } from './id-tokens.ts'
-import { ATTACKER } from './id-token-forgeries.ts'
 
 /** What a fault may use: the call's signal, and the answer an honest provider gives. */
 export interface FaultContext {

@@ -1,28 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import { checkClient, checkRequest, Codes, OAuthError, type Grant } from './authorizations.ts'
-import { change, halfHash, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
-import { ATTACKER, attackerKey, forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
+import { attackerCertificate, attackerKey } from './attacker.ts'
+import { checkClient, checkRequest, Codes, OAuthError, PushedRequests, type Grant } from './authorizations.ts'
+import { change, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
+import { forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
+import { observed, readCall, type Call } from './provider-calls.ts'
+import { ada, claimsOf, loginClaims } from './provider-claims.ts'
 import { answerFor, Deviations, type Answer, type Fault } from './provider-faults.ts'
-
-/** An endpoint that can be told to misbehave. */
-export type Endpoint = 'discovery' | 'jwks' | 'token' | 'userinfo' | 'par'
-
-/** A request that reached the provider, or the attacker's host. */
-export interface Call {
-  endpoint: Endpoint | 'attacker' | null
-  method: string
-  url: URL
-  path: string
-  headers: Headers
-  body: string
-  /** The parameters of a form body. */
-  params: URLSearchParams
-  /** How much of the answer's body was read. */
-  bytesRead: number
-  /** Whether the caller gave up: aborted the call, or cancelled the answer's body. */
-  aborted: boolean
-}
+import { below, metadataOf, type Endpoint } from './provider-metadata.ts'
 
 export interface ProviderOptions {
   /** Default: `https://tenant.example.com/`. */
@@ -55,17 +40,6 @@ export interface Callback {
   request: URLSearchParams
 }
 
-const ada = { sub: 'auth0|ada', name: 'Ada Lovelace', nickname: 'ada', picture: 'https://cdn.example.com/ada.png', email: 'ada@example.com', email_verified: true }
-const scopeOf: Record<string, string> = { name: 'profile', nickname: 'profile', picture: 'profile', given_name: 'profile', family_name: 'profile', updated_at: 'profile', email: 'email', email_verified: 'email' }
-const paths = {
-  discovery: '/.well-known/openid-configuration',
-  jwks: '/.well-known/jwks.json',
-  token: '/oauth/token',
-  userinfo: '/userinfo',
-  par: '/oauth/par'
-}
-const endpoints = Object.keys(paths) as Endpoint[]
-const now = () => Math.floor(Date.now() / 1000)
 const random = (prefix: string) => `${prefix}-${randomBytes(24).toString('base64url')}`
 const answer = (body: unknown, status = 200, headers: Record<string, string> = {}) =>
   new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } })
@@ -100,9 +74,12 @@ export class Provider {
   readonly secrets = new Set<string>()
 
   readonly #codes = new Codes()
-  readonly #pushed = new Map<string, URLSearchParams>()
+  readonly #pushed = new PushedRequests()
   readonly #accessTokens = new Map<string, Grant>()
-  readonly #faults = { discovery: new Deviations<Answer>(), jwks: new Deviations<Answer>(), token: new Deviations<Answer>(), userinfo: new Deviations<Answer>(), par: new Deviations<Answer>() }
+  readonly #faults: Record<Endpoint, Deviations<Answer>> = {
+    discovery: new Deviations(), jwks: new Deviations(), token: new Deviations(), userinfo: new Deviations(), par: new Deviations()
+  }
+
   readonly #forgeries = { idToken: new Deviations<Forge>(), userinfo: new Deviations<Forge>() }
   #keysMade = 1
 
@@ -151,25 +128,8 @@ export class Provider {
 
   /** The provider's metadata (OpenID Connect Discovery 1.0 §3). */
   get document (): Json {
-    return change({
-      issuer: this.issuer,
-      authorization_endpoint: this.#at('/authorize'),
-      token_endpoint: this.#at(paths.token),
-      userinfo_endpoint: this.#at(paths.userinfo),
-      jwks_uri: this.#at(paths.jwks),
-      pushed_authorization_request_endpoint: this.#at(paths.par),
-      end_session_endpoint: this.#at('/oidc/logout'),
-      scopes_supported: ['openid', 'profile', 'offline_access', 'email'],
-      response_types_supported: ['code', 'token', 'id_token', 'code token', 'code id_token', 'token id_token', 'code token id_token'],
-      response_modes_supported: ['query', 'fragment', 'form_post'],
-      code_challenge_methods_supported: ['S256', 'plain'],
-      subject_types_supported: ['public'],
-      id_token_signing_alg_values_supported: ['HS256', 'RS256', 'PS256'],
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-      request_uri_parameter_supported: false,
-      request_parameter_supported: false,
-      ...(this.userInfoAs === 'jwt' && { userinfo_signing_alg_values_supported: ['RS256'] })
-    }, this.metadata)
+    const signed = this.userInfoAs === 'jwt' ? { userinfo_signing_alg_values_supported: ['RS256'] } : {}
+    return change({ ...metadataOf(this.issuer), ...signed }, this.metadata)
   }
 
   /**
@@ -179,13 +139,14 @@ export class Provider {
   authorize (url: string | URL, { callback = {}, user = this.user }: AuthorizeOptions = {}): Callback {
     const { origin, pathname, searchParams } = new URL(url)
     if (origin + pathname !== this.document.authorization_endpoint) throw new OAuthError('invalid_request', `not our authorization endpoint: ${origin}${pathname}`)
-    const request = this.#requestOf(searchParams)
+    const mustPush = this.document.require_pushed_authorization_requests === true
+    const request = searchParams.has('request_uri') || mustPush ? this.#pushed.take(searchParams) : searchParams
     checkRequest(request, this.clientId, this.redirectUris)
     this.authorizations.push(request)
     this.#keepSecret(request.get('state'), request.get('nonce'))
 
     const honest: AuthorizeOptions['callback'] = { state: request.get('state')! }
-    if (callback.error === undefined) honest.code = this.#codes.issue({ request, user, authTime: now() })
+    if (callback.error === undefined) honest.code = this.#codes.issue({ request, user, authTime: Math.floor(Date.now() / 1000) })
     if (this.document.authorization_response_iss_parameter_supported === true) honest.iss = this.issuer
     const parameters = new URLSearchParams()
     for (const [name, value] of Object.entries(change(honest, callback))) {
@@ -202,7 +163,7 @@ export class Provider {
   /** Logs out, by Auth0's `/v2/logout` or the `end_session_endpoint`, and says where the browser goes next, if anywhere. */
   logout (url: string | URL): URL | null {
     const { origin, pathname, searchParams } = new URL(url)
-    const isAuth0 = origin + pathname === this.#at('/v2/logout')
+    const isAuth0 = origin + pathname === below(this.issuer, '/v2/logout')
     if (!isAuth0 && origin + pathname !== this.document.end_session_endpoint) throw new OAuthError('invalid_request', `not a logout endpoint: ${origin}${pathname}`)
     this.logouts.push(searchParams)
     const next = searchParams.get(isAuth0 ? 'returnTo' : 'post_logout_redirect_uri')
@@ -216,7 +177,9 @@ export class Provider {
   readonly fetch: typeof fetch = async (input, init) => {
     const request = new Request(input, init)
     const signal = init?.signal ?? request.signal
-    const call = await this.#record(request)
+    const call = await readCall(this.issuer, request)
+    this.calls.push(call)
+    this.#keepSecret(call.params.get('code_verifier'))
     signal.addEventListener('abort', () => { call.aborted = true })
     await setImmediate()
     signal.throwIfAborted()
@@ -233,24 +196,6 @@ export class Provider {
     const fault = isOurs ? this.#faults[call.endpoint as Endpoint].take() : undefined
     return fault ? fault({ signal, honest }) : honest()
   }
-
-  async #record (request: Request): Promise<Call> {
-    const url = new URL(request.url)
-    const body = await request.text()
-    const isForm = request.headers.get('content-type')?.startsWith('application/x-www-form-urlencoded')
-    const params = new URLSearchParams(isForm ? body : '')
-    const call: Call = { endpoint: this.#endpointOf(url), method: request.method, url, path: url.pathname, headers: request.headers, body, params, bytesRead: 0, aborted: false }
-    this.calls.push(call)
-    this.#keepSecret(params.get('code_verifier'))
-    return call
-  }
-
-  #endpointOf (url: URL): Call['endpoint'] {
-    if (url.origin === ATTACKER) return 'attacker'
-    return endpoints.find(endpoint => this.#at(paths[endpoint]) === url.origin + url.pathname) ?? null
-  }
-
-  #at (path: string): string { return this.issuer.replace(/\/$/, '') + path }
 
   #answer (call: Call): Response {
     try {
@@ -283,22 +228,10 @@ export class Provider {
     return answer({ access_token: accessToken, id_token: idToken, scope: grant.request.get('scope'), expires_in: 86_400, token_type: 'Bearer' }, 200, { 'cache-control': 'no-store' })
   }
 
-  #idToken ({ request, user, authTime }: Grant, accessToken: string): string {
-    const organization = request.get('organization')
-    const claims = {
-      ...granted(user, request, name => !this.onlyInUserInfo.includes(name)),
-      iss: this.issuer,
-      aud: this.clientId,
-      iat: now(),
-      exp: now() + 36_000,
-      nonce: request.get('nonce'),
-      sid: random('sid'),
-      at_hash: halfHash(accessToken),
-      ...((request.has('max_age') || request.get('prompt') === 'login') && { auth_time: authTime }),
-      ...(request.has('acr_values') && { acr: request.get('acr_values')!.split(' ')[0] }),
-      ...(organization !== null && (organization.startsWith('org_') ? { org_id: organization } : { org_id: 'org_1', org_name: organization }))
-    }
-    return (this.#forgeries.idToken.take() ?? signDraft)(this.#draft(claims))
+  #idToken (grant: Grant, accessToken: string): string {
+    const user = Object.entries(claimsOf(grant)).filter(([name]) => !this.onlyInUserInfo.includes(name))
+    const login = loginClaims(grant, { iss: this.issuer, aud: this.clientId, accessToken })
+    return (this.#forgeries.idToken.take() ?? signDraft)(this.#draft({ ...Object.fromEntries(user), ...login }))
   }
 
   #draft (claims: Json): Draft {
@@ -308,7 +241,7 @@ export class Provider {
   #userInfo ({ headers }: Call): Response {
     const grant = this.#accessTokens.get(headers.get('authorization')?.replace(/^Bearer /, '') ?? '')
     if (grant === undefined) return answer({ error: 'invalid_token' }, 401, { 'www-authenticate': 'Bearer error="invalid_token"' })
-    const claims = granted(grant.user, grant.request, () => true)
+    const claims = claimsOf(grant)
     if (this.userInfoAs === 'json') return answer(claims)
     const forge = this.#forgeries.userinfo.take() ?? signDraft
     return new Response(forge(this.#draft({ ...claims, iss: this.issuer, aud: this.clientId })), { headers: { 'content-type': 'application/jwt' } })
@@ -319,28 +252,13 @@ export class Provider {
     const request = new URLSearchParams([...params].filter(([name]) => name !== 'client_secret'))
     request.set('client_id', this.clientId)
     checkRequest(request, this.clientId, this.redirectUris)
-    const uri = random('urn:ietf:params:oauth:request_uri:pushed')
-    this.#pushed.set(uri, request)
-    return answer({ request_uri: uri, expires_in: 30 }, 201)
-  }
-
-  /** The parameters of a request, or of the one that was pushed under its `request_uri`; good once (RFC 9126 §4). */
-  #requestOf (parameters: URLSearchParams): URLSearchParams {
-    const uri = parameters.get('request_uri')
-    if (uri === null) {
-      if (this.document.require_pushed_authorization_requests === true) throw new OAuthError('invalid_request', 'requests must be pushed')
-      return parameters
-    }
-    const pushed = this.#pushed.get(uri)
-    this.#pushed.delete(uri)
-    if (pushed === undefined) throw new OAuthError('invalid_request', 'request_uri is unknown or was used')
-    if ([...parameters.keys()].sort().join() !== 'client_id,request_uri') throw new OAuthError('invalid_request', 'more than client_id and request_uri')
-    return pushed
+    return answer({ request_uri: this.#pushed.push(request), expires_in: 30 }, 201)
   }
 
   /** The attacker publishes keys, and answers in the provider's stead whoever follows a redirect. */
   #asAttacker (call: Call): Response {
     if (call.path === '/jwks.json') return answer({ keys: [publicJwk(attackerKey())] })
+    if (call.path === '/chain.pem') return new Response(`-----BEGIN CERTIFICATE-----\n${attackerCertificate().toString('base64')}\n-----END CERTIFICATE-----\n`)
     return this.#answer({ ...call, endpoint: this.calls.findLast(({ endpoint }) => endpoint !== 'attacker')?.endpoint ?? null })
   }
 
@@ -351,35 +269,3 @@ export class Provider {
 
 /** Makes an OpenID provider in memory. */
 export const createProvider = (options?: ProviderOptions): Provider => new Provider(options)
-
-/** The person's claims that the request's scopes give, and that the condition lets through; `sub` always. */
-function granted (user: Json, request: URLSearchParams, condition: (name: string) => boolean): Json {
-  const scopes = request.get('scope')!.split(' ')
-  const isGranted = (name: string) => scopeOf[name] === undefined || scopes.includes(scopeOf[name])
-  return Object.fromEntries(Object.entries(user).filter(([name]) => name === 'sub' || (isGranted(name) && condition(name))))
-}
-
-/** The same answer, whose body breaks off with the signal, and tells the call how much of it was read. */
-function observed (response: Response, call: Call, signal: AbortSignal): Response {
-  if (response.body === null) return response
-  const reader = response.body.getReader()
-  const body = new ReadableStream<Uint8Array>({
-    start (controller) {
-      signal.addEventListener('abort', () => {
-        controller.error(signal.reason)
-        reader.cancel().catch(() => {})
-      })
-    },
-    async pull (controller) {
-      const { done, value } = await reader.read()
-      if (done) return controller.close()
-      call.bytesRead += value.byteLength
-      controller.enqueue(value)
-    },
-    async cancel () {
-      call.aborted = true
-      await reader.cancel()
-    }
-  }, { highWaterMark: 0 })
-  return new Response(body, { status: response.status, headers: response.headers })
-}
