@@ -1,0 +1,92 @@
+import { cpus } from 'node:os'
+import type { Candidate } from './measure.ts'
+import type { Row } from './rows.ts'
+import { spreadOf, type Spread } from './spread.ts'
+
+/** What a run found, as it is written to JSON. */
+export interface Report {
+  date: string
+  node: string
+  machine: string
+  rows: ReportedRow[]
+  figures: Figure[]
+}
+
+interface ReportedRow {
+  title: string
+  /** CPU time of the server process for one request, in microseconds. */
+  candidates: Array<{ name: string, microseconds: Spread }>
+  /** Of candidate to floor, round by round. */
+  ratios: Array<{ candidate: string, floor: string, ratio: Spread, atMost: number | null }>
+}
+
+/** Something measured that has no floor beside it. */
+export interface Figure {
+  title: string
+  value: Spread
+  unit: string
+  atMost: number
+}
+
+/** Puts measurements into words and numbers. */
+export function createReport (rows: Row[], measured: Map<Candidate, number[]>, figures: Figure[]): Report {
+  return {
+    date: new Date().toISOString(),
+    node: process.version,
+    machine: `${cpus().length} × ${cpus()[0]?.model}`,
+    rows: rows.map(row => reportRow(row, measured)),
+    figures
+  }
+}
+
+function reportRow ({ title, candidates, limits }: Row, measured: Map<Candidate, number[]>): ReportedRow {
+  const of = (candidate: Candidate) => measured.get(candidate) ?? []
+  return {
+    title,
+    candidates: candidates.map(candidate => ({ name: candidate.name, microseconds: spreadOf(of(candidate)) })),
+    ratios: limits.map(({ candidate, floor, atMost }) => ({
+      candidate: candidate.name,
+      floor: floor.name,
+      ratio: spreadOf(of(candidate).map((time, round) => time / (of(floor)[round] as number))),
+      atMost: Number.isFinite(atMost) ? atMost : null // JSON has no Infinity
+    }))
+  }
+}
+
+/** What is above its limit, in words. */
+export function findExcesses ({ rows, figures }: Report): string[] {
+  const ratios = rows.flatMap(({ title, ratios }) => ratios
+    .filter(({ ratio, atMost }) => atMost !== null && ratio.median > atMost)
+    .map(({ candidate, ratio, atMost }) => `${title}: ${candidate} is × ${ratio.median.toFixed(2)}, at most ${atMost}`))
+  const others = figures
+    .filter(({ value, atMost }) => value.median > atMost)
+    .map(({ title, value, unit, atMost }) => `${title}: ${value.median.toFixed(0)} ${unit}, at most ${atMost}`)
+  return [...ratios, ...others]
+}
+
+/** The report as a table for people. */
+export function formatReport (report: Report): string {
+  const lines = [`${report.date}, Node ${report.node}, ${report.machine}; medians, quartiles in brackets`]
+  for (const { title, candidates, ratios } of report.rows) {
+    lines.push('', title)
+    for (const { name, microseconds } of candidates) {
+      lines.push(`  ${name.padEnd(40)} ${formatSpread(microseconds, 1)} µs CPU per request`)
+    }
+    for (const { candidate, floor, ratio, atMost } of ratios) {
+      lines.push(`  × ${formatSpread(ratio, 2)} ${candidate} / ${floor}${atMost === null ? '' : verdict(ratio, atMost)}`)
+    }
+  }
+  lines.push('', 'besides')
+  for (const { title, value, unit, atMost } of report.figures) {
+    lines.push(`  ${title.padEnd(40)} ${formatSpread(value, 0)} ${unit}${verdict(value, atMost)}`)
+  }
+  return lines.join('\n')
+}
+
+function formatSpread ({ low, median, high }: Spread, digits: number): string {
+  return `${median.toFixed(digits).padStart(6)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`
+}
+
+function verdict ({ median }: Spread, atMost: number): string {
+  return ` - at most ${atMost}: ${median <= atMost ? 'yes' : 'NO'}`
+}

@@ -1,0 +1,67 @@
+import { APP_BASE_URL } from './candidates/ours.ts'
+import { get, type Visit } from './load.ts'
+import type { Candidate } from './measure.ts'
+import { nameOf } from './people.ts'
+import type { SessionCookies } from './sessions.ts'
+
+/** What is compared: candidates that do the same work. */
+export interface Row {
+  title: string
+  candidates: Candidate[]
+  limits: Limit[]
+}
+
+/** How many times the floor's CPU time a candidate may take. */
+export interface Limit {
+  candidate: Candidate
+  floor: Candidate
+  atMost: number
+}
+
+/** People who must have logged in: more than the plugin remembers sessions of (2,000), so that in turn each is new to it. */
+export const PEOPLE = 3000
+
+const USERS = 1000
+
+/** The rows of the bench, for the cookies of at least `PEOPLE` sessions. */
+export function createRows (cookies: SessionCookies): Row[] {
+  return [guardedPage(cookies), publicPage(cookies)]
+}
+
+function guardedPage (cookies: SessionCookies): Row {
+  const users = { ours: cookies.ours.slice(0, USERS), floor: cookies.floor.slice(0, USERS) }
+  const bare = { name: 'bare Fastify', app: 'bare', visits: visits('/profile', users.floor, () => nameOf(0)) }
+  const bareAgain = { ...bare, name: 'bare Fastify, once more (control)' }
+  const open = { name: '@fastify/cookie, one open, JSON.parse', app: 'open', visits: visits('/profile', users.floor, nameOf) }
+  const isNew = { name: 'ours, cookie new', app: 'ours', visits: visits('/profile', cookies.ours, nameOf) }
+  const openedLately = { name: 'ours, cookie opened lately', app: 'ours', visits: visits('/profile', users.ours, nameOf) }
+  return {
+    title: 'guarded page, encrypted cookie, 1,000 users in turn',
+    candidates: [bare, bareAgain, open, isNew, openedLately],
+    limits: [
+      { candidate: isNew, floor: open, atMost: 1.1 },
+      { candidate: openedLately, floor: bare, atMost: 1.3 },
+      { candidate: bareAgain, floor: bare, atMost: Infinity }
+    ]
+  }
+}
+
+function publicPage (cookies: SessionCookies): Row {
+  const users = { ours: cookies.ours.slice(0, USERS), floor: cookies.floor.slice(0, USERS) }
+  const floor = { name: '@fastify/cookie', app: 'cookie', visits: visits('/', users.floor, () => nameOf(0)) }
+  const ours = { name: 'ours', app: 'ours', visits: visits('/', users.ours, () => nameOf(0)) }
+  const beside = { ...ours, name: 'ours, beside @fastify/cookie', app: 'ours-and-cookie' }
+  return {
+    title: 'public page, session cookie sent',
+    candidates: [floor, ours, beside],
+    limits: [
+      { candidate: ours, floor, atMost: 1.05 },
+      { candidate: beside, floor, atMost: 1.05 }
+    ]
+  }
+}
+
+function visits (path: string, cookies: string[], nameFor: (number: number) => string): Visit[] {
+  const { host } = new URL(APP_BASE_URL)
+  return cookies.map((cookie, number) => ({ request: get(host, path, cookie), body: JSON.stringify({ name: nameFor(number) }) }))
+}

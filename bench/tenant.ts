@@ -1,0 +1,67 @@
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { person } from './people.ts'
+
+/** The bare host of the tenant that exists only behind `tenant.fetch`. */
+export const TENANT = 'tenant.eu.auth0.com'
+export const CLIENT_ID = 'Zm9yIHRoZSBiZW5jaCBvbmx5IG5vdCByZWFs'
+
+const ISSUER = `https://${TENANT}/`
+const DAY = 86_400 // seconds
+
+/** An Auth0 tenant in memory, for the option `fetch`: everybody is logged in at once, with an RS256 ID token of usual size. */
+export function createTenant () {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const kid = randomBytes(16).toString('base64url')
+
+  function idToken (number: number, nonce: string): string {
+    const issuedAt = Math.floor(Date.now() / 1000)
+    const claims = { ...person(number), iss: ISSUER, aud: CLIENT_ID, iat: issuedAt, exp: issuedAt + DAY, nonce }
+    const signed = `${encode({ alg: 'RS256', typ: 'JWT', kid })}.${encode(claims)}`
+    return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
+  }
+
+  function answer (pathname: string, form: URLSearchParams): object {
+    switch (pathname) {
+      case '/.well-known/openid-configuration': return metadata
+      case '/.well-known/jwks.json': return { keys: [{ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' }] }
+      case '/oauth/token': {
+        const [number, nonce = ''] = (form.get('code') ?? '').split('.')
+        return {
+          access_token: randomBytes(600).toString('base64url'), // as opaque, and as long, as Auth0's for /userinfo
+          id_token: idToken(Number(number), nonce),
+          scope: 'openid profile email',
+          expires_in: DAY,
+          token_type: 'Bearer'
+        }
+      }
+      default: throw new Error(`The tenant has no ${pathname}`)
+    }
+  }
+
+  return {
+    fetch: async (input: string | URL | Request, init?: { body?: unknown }): Promise<Response> => {
+      const { pathname } = new URL(input instanceof Request ? input.url : input)
+      return Response.json(answer(pathname, new URLSearchParams(String(init?.body ?? ''))))
+    },
+
+    /** The code that the tenant would send back for one person, given the URL that the login went to. */
+    codeFor: (number: number, authorizationUrl: URL) => `${number}.${authorizationUrl.searchParams.get('nonce')}`
+  }
+}
+
+const metadata = {
+  issuer: ISSUER,
+  authorization_endpoint: `${ISSUER}authorize`,
+  token_endpoint: `${ISSUER}oauth/token`,
+  userinfo_endpoint: `${ISSUER}userinfo`,
+  jwks_uri: `${ISSUER}.well-known/jwks.json`,
+  end_session_endpoint: `${ISSUER}oidc/logout`,
+  response_types_supported: ['code'],
+  code_challenge_methods_supported: ['S256'],
+  id_token_signing_alg_values_supported: ['RS256'],
+  token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post']
+}
+
+function encode (value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url')
+}
