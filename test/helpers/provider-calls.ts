@@ -17,6 +17,8 @@ export interface Call {
   aborted: boolean
 }
 
+const PIECE = 64 * 1024 // bytes, about what a socket gives at once
+
 /** Reads a request. */
 export async function readCall (issuer: string, request: Request): Promise<Call> {
   const url = new URL(request.url)
@@ -35,10 +37,11 @@ export async function readCall (issuer: string, request: Request): Promise<Call>
   }
 }
 
-/** The same answer, whose body breaks off with the signal, and tells the call how much of it was read. */
+/** The same answer, whose body comes in pieces, breaks off with the signal, and tells the call how much of it was read. */
 export function observed (response: Response, call: Call, signal: AbortSignal): Response {
   if (response.body === null) return response
   const reader = response.body.getReader()
+  let rest = new Uint8Array()
   const body = new ReadableStream<Uint8Array>({
     start (controller) {
       signal.addEventListener('abort', () => {
@@ -47,10 +50,15 @@ export function observed (response: Response, call: Call, signal: AbortSignal): 
       })
     },
     async pull (controller) {
-      const { done, value } = await reader.read()
-      if (done) return controller.close()
-      call.bytesRead += value.byteLength
-      controller.enqueue(value)
+      if (rest.byteLength === 0) {
+        const { done, value } = await reader.read()
+        if (done) return controller.close()
+        rest = value
+      }
+      const piece = rest.subarray(0, PIECE)
+      rest = rest.subarray(PIECE)
+      call.bytesRead += piece.byteLength
+      controller.enqueue(piece)
     },
     async cancel () {
       call.aborted = true
