@@ -39,7 +39,7 @@ function whoIsHere ({ auth0 }: FastifyRequest): string {
   }
   return html`
     <form class="who" method="post" action="/logout">
-      <span>!${picture(auth0.user, 32)} ${auth0.user.name}</span>
+      !${picture(auth0.user, 32)} <span>${auth0.user.name}</span>
       <button>Log out</button>
     </form>`
 }

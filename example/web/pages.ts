@@ -87,7 +87,7 @@ export function vaultPage (request: FastifyRequest): string {
     <p class="lead">You proved who you are ${fromNow(authTime)}. A bank would ask like this before it moves money.</p>
     <section class="card">
       <p><label>Open for <b>${left} more seconds</b> <meter min="0" max="${VAULT_MAX_AGE}" value="${left}"></meter></label></p>
-      <p>After that, a reload sends you to log in again, though you are logged in all the time. <a href="/vault">Reload</a></p>
+      <p>Then a reload sends you to log in again, though you are logged in all the time. <a href="/vault">Reload</a></p>
     </section>`)
 }
 
@@ -116,15 +116,24 @@ export function sessionPage (request: FastifyRequest): string {
 
 /** What went wrong, and a way on: another person, or back home. */
 export function problemPage (request: FastifyRequest, statusCode: number, message: string): string {
-  const isRefused = statusCode === 403 && request.auth0.isAuthenticated
+  const { isAuthenticated } = request.auth0
+  const isRefused = statusCode === 403 && isAuthenticated
   return layout(request, 'Sorry', html`
     <section class="hero">
       <p class="status">${statusCode}</p>
-      <h1>${isRefused ? 'This door is not for you' : 'That did not work'}</h1>
+      <h1>${problemTitle(statusCode, isRefused)}</h1>
       <p class="lead">${statusCode === 500 ? 'Something broke on our side.' : `${message}.`}</p>
       <p>
         <a class="button" href="/">Home</a>
-        <a class="button quiet" href="/login?prompt=login&amp;returnTo=${request.routeOptions.url ?? '/'}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>
+        !${isAuthenticated && !isRefused
+          ? ''
+          : html`<a class="button quiet" href="/login?prompt=login&amp;returnTo=${request.routeOptions.url ?? '/'}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>`}
       </p>
     </section>`)
+}
+
+function problemTitle (statusCode: number, isRefused: boolean): string {
+  if (isRefused) return 'This door is not for you'
+  if (statusCode === 401 || statusCode === 403) return 'You are not logged in'
+  return statusCode === 404 ? 'Nobody lives here' : 'That did not work'
 }

@@ -1,6 +1,6 @@
 const UNITS: Array<[unit: Intl.RelativeTimeFormatUnit, seconds: number]> = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]]
 
-const relative = new Intl.RelativeTimeFormat('en-GB', { numeric: 'auto' })
+const relative = new Intl.RelativeTimeFormat('en-GB')
 const absolute = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
 
 /** Counts the seconds since the epoch, as tokens and sessions do. */
@@ -11,7 +11,8 @@ export function now (): number {
 /** Says how far away a point in time is: `in 3 hours`, `12 seconds ago`. */
 export function fromNow (at: number): string {
   const seconds = at - now()
-  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1]
+  if (seconds === 0) return 'just now'
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length)!
   return relative.format(Math.round(seconds / length), unit)
 }
 
