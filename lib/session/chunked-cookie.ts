@@ -47,7 +47,8 @@ export function createChunkedCookie (name: string, maxSize: number, attributes: 
     write (request, reply, value, maxAge) {
       const cookies = split(name, value)
       for (const [part, content] of cookies) setCookie(reply, part, content, maxAge, attributes)
-      for (const stale of sentNames(request)) if (!cookies.has(stale)) clearCookie(reply, stale, attributes)
+      // The single one is read first, and a callback from another site may come without it: `SameSite` held it back.
+      for (const stale of new Set([name, ...sentNames(request)])) if (!cookies.has(stale)) clearCookie(reply, stale, attributes)
     },
 
     clear (request, reply) {
