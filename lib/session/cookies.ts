@@ -26,15 +26,25 @@ export function readCookie (request: AnyRequest, name: string): string | null {
 function findCookie (header: string, name: string, from: number): number {
   const wanted = `${name}=`
   for (let at = header.indexOf(wanted, from); at !== -1; at = header.indexOf(wanted, at + 1)) {
-    const before = header[at - 1]
-    if (before === undefined || before === ' ' || before === ';') return at + wanted.length
+    if (isStartOfCookie(header, at)) return at + wanted.length
   }
   return -1
 }
 
+/**
+ * Only a semicolon parts cookies. A space does not: the value of a cookie that another host of the same site planted may be
+ * `x __Host-auth0=…`, which the prefix would else not keep out.
+ */
+function isStartOfCookie (header: string, at: number): boolean {
+  let before = at - 1
+  while (header[before] === ' ' || header[before] === '\t') before--
+  return before === -1 || header[before] === ';'
+}
+
 /** The names of all cookies that begin with a prefix. */
 export function cookieNames (request: AnyRequest, prefix: string): string[] {
-  const names = (request.headers.cookie ?? '').split(';').map(pair => pair.slice(0, pair.indexOf('=')).trim())
+  const pairs = (request.headers.cookie ?? '').split(';').filter(pair => pair.includes('='))
+  const names = pairs.map(pair => pair.slice(0, pair.indexOf('=')).replace(/^[ \t]+/, ''))
   return [...new Set(names.filter(name => name.startsWith(prefix)))]
 }
 
