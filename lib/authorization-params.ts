@@ -18,7 +18,9 @@ const REFUSED: Record<string, (value: string) => string | null> = {
 
 /** What a visitor may add to a login by the query of our login route. */
 const FORWARDED = ['login_hint', 'prompt', 'ui_locales', 'screen_hint', 'acr_values', 'max_age', 'organization', 'invitation', 'connection']
-const MAX_FORWARDED = 1024 // characters
+const MAX_FORWARDED = 1024 // bytes
+const MAX_KEPT = 256 // bytes of those that stay in the login's cookie, which a visitor must not be able to fill
+const KEPT = ['acr_values', 'organization']
 
 /** A parameter, and what is wrong with it. */
 type Problem = [name: string, text: string]
@@ -39,7 +41,12 @@ export function parseAuthorizationParams (given: Record<string, string | number 
 /** Of a query, the parameters that are passed on to the provider. All others, repeated ones and nonsense are ignored. */
 export function forwardedParams (query: URLSearchParams): Record<string, string> {
   const forwarded = FORWARDED.map(name => [name, query.getAll(name)] as const)
-    .filter(([name, [value = '', ...more]]) => value !== '' && value.length <= MAX_FORWARDED && more.length === 0 && !REFUSED[name]?.(value))
+    .filter(([name, [value = '', ...more]]) => value !== '' && !isTooLong(name, value) && more.length === 0 && !REFUSED[name]?.(value))
     .map(([name, [value = '']]) => [name, value])
   return Object.fromEntries(forwarded)
+}
+
+/** As JSON, which is how it is kept: there, a character takes up to six bytes. */
+function isTooLong (name: string, value: string): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) > (KEPT.includes(name) ? MAX_KEPT : MAX_FORWARDED)
 }

@@ -16,7 +16,7 @@ export function parseQuery (request: AnyRequest): URLSearchParams {
  * Reads a provider's answer to a login: from the query, or from the body of a `form_post`.
  *
  * @throws {FST_AUTH0_CALLBACK_INVALID} 400 for what no provider sends
- * @see RFC 6749 §3.1 (nothing twice), §4.1.2; OAuth 2.0 Form Post Response Mode §2
+ * @see RFC 6749 §3.1 (nothing twice, empty is absent), §4.1.2; OAuth 2.0 Form Post Response Mode §2
  */
 export function parseCallbackAnswer (request: AnyRequest, isFormPost: boolean): URLSearchParams {
   if ((request.method === 'POST') !== isFormPost) throw invalid()
@@ -24,10 +24,9 @@ export function parseCallbackAnswer (request: AnyRequest, isFormPost: boolean): 
   if (FOREIGN.some(name => sent.has(name))) throw invalid()
   const answer = new URLSearchParams()
   for (const name of PARAMETERS) {
-    const [value, ...more] = sent.getAll(name)
-    if (value === undefined) continue
+    const [value = '', ...more] = sent.getAll(name)
     if (more.length > 0 || value.length > MAX_VALUE) throw invalid()
-    answer.set(name, value)
+    if (value !== '') answer.set(name, value) // sent without a value is not sent
   }
   if (answer.get('state') === null || answer.has('code') === answer.has('error')) throw invalid()
   return answer
@@ -36,7 +35,10 @@ export function parseCallbackAnswer (request: AnyRequest, isFormPost: boolean): 
 function parseForm (body: unknown): URLSearchParams {
   const fields = new URLSearchParams()
   for (const [name, value] of Object.entries(body ?? {})) {
-    for (const item of [value].flat()) fields.append(name, String(item))
+    for (const item of [value].flat()) {
+      if (typeof item !== 'string') throw invalid() // a callback route of the application's own may take JSON
+      fields.append(name, item)
+    }
   }
   return fields
 }

@@ -11,6 +11,9 @@ const MAX_TRANSACTIONS = 5 // one per tab
 const MAX_VALUE = 3800 // bytes of one; browsers keep 4,096 with the name (RFC 6265bis §5.7)
 const MAX_SIZE = 4096 // bytes of all together, so that nobody's links to our login can fill the 16 KiB of headers that Node accepts
 
+/** What {@link transactionId} makes. A cookie that only begins like ours may have a name that cannot be set. */
+const ID = /^[\w-]{16}$/
+
 /** A login under way, from leaving for the provider until the browser comes back. */
 export interface LoginTransaction extends StartedLogin {
   returnTo: string
@@ -22,7 +25,8 @@ export interface LoginTransaction extends StartedLogin {
 
 /** Keeps logins under way, each in a sealed cookie of its own, so that tabs do not disturb each other. */
 export interface LoginTransactions {
-  save (request: AnyRequest, reply: AnyReply, transaction: LoginTransaction): void
+  /** @param home what a `returnTo` that is too long gives way to */
+  save (request: AnyRequest, reply: AnyReply, transaction: LoginTransaction, home: string): void
   /** The transaction of a `state`; `null` when this browser did not begin it, or too long ago. */
   find (request: AnyRequest, state: string): LoginTransaction | null
   /** Forgets it: it is over. */
@@ -44,21 +48,36 @@ export function createLoginTransactions (cookieName: string, seal: Seal, attribu
     return transaction !== null && now() < transaction.startedAt + TRANSACTION_LIFETIME ? transaction : null
   }
 
-  /** Oldest go first; what does not open is of no use and goes, too. */
-  function makeRoom (request: AnyRequest, reply: AnyReply, size: number): void {
-    const kept = cookieNames(request, prefix)
+  /** The logins under way in this browser, newest first. What does not open is of no use, and last. */
+  function listSent (request: AnyRequest) {
+    return cookieNames(request, prefix)
+      .filter(name => ID.test(name.slice(prefix.length)))
       .map(name => ({ name, size: readCookie(request, name)?.length ?? 0, startedAt: open(request, name)?.startedAt ?? 0 }))
+      .reverse() // browsers send the oldest first, which counts among those of one second (RFC 6265bis §5.8.3)
       .sort((a, b) => b.startedAt - a.startedAt)
-    kept.forEach(({ name, startedAt }, index) => {
-      const sizeUpToHere = kept.slice(0, index + 1).reduce((sum, transaction) => sum + transaction.size, size)
-      if (startedAt === 0 || index >= MAX_TRANSACTIONS - 1 || sizeUpToHere > MAX_SIZE) clearCookie(reply, name, attributes)
+  }
+
+  /** Oldest go first. */
+  function makeRoom (request: AnyRequest, reply: AnyReply, size: number): void {
+    let room = MAX_SIZE - size
+    listSent(request).forEach((sent, index) => {
+      room -= sent.size
+      if (sent.startedAt === 0 || index >= MAX_TRANSACTIONS - 1 || room < 0) clearCookie(reply, sent.name, attributes)
     })
   }
 
+  /** A long `returnTo` gives way: it is the visitor's, and must not fail their login. */
+  function sealShort (transaction: LoginTransaction, home: string): string {
+    const sealed = seal.seal(transaction)
+    if (sealed.length <= MAX_VALUE) return sealed
+    const shorter = seal.seal({ ...transaction, returnTo: home })
+    if (shorter.length > MAX_VALUE) throw new FST_AUTH0_APP_STATE_TOO_LARGE(shorter.length, MAX_VALUE)
+    return shorter
+  }
+
   return {
-    save (request, reply, transaction) {
-      const sealed = seal.seal(transaction)
-      if (sealed.length > MAX_VALUE) throw new FST_AUTH0_APP_STATE_TOO_LARGE(sealed.length, MAX_VALUE)
+    save (request, reply, transaction, home) {
+      const sealed = sealShort(transaction, home)
       makeRoom(request, reply, sealed.length)
       setCookie(reply, nameOf(transaction.state), sealed, TRANSACTION_LIFETIME, attributes)
     },

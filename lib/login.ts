@@ -111,7 +111,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       acrValues: parameters.acr_values?.split(' '),
       organization: parameters.organization,
       isSilent: parameters.prompt === 'none' ? true : undefined
-    })
+    }, addresses.returnTo(request, undefined))
     return url
   }
 

@@ -7,11 +7,13 @@ export const callbackRoute: FastifyPluginAsync<RouteServices> = async (app, { co
   if (config.routes.callback === null) return
 
   async function finishLogin (request: FastifyRequest, reply: FastifyReply) {
-    const { returnTo } = await logins.complete(request, reply)
-    reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+    const { user, returnTo } = await logins.complete(request, reply)
+    // Timed out meanwhile, by Fastify's `handlerTimeout`: answering again would log the address, with code and state.
+    if (reply.sent) return reply
     if (config.cookie.sameSite !== 'strict') return reply.redirect(returnTo, 303)
     // A redirect would still count as coming from the provider's site, and a strict cookie would stay behind.
-    return sendPage(reply, 200, { title: 'You are logged in', text: 'One moment.', ways: [{ label: 'Continue', href: returnTo }], goesOnTo: returnTo })
+    const title = user === null ? 'You are not logged in' : 'You are logged in'
+    return sendPage(reply, 200, { title, text: 'One moment.', ways: [{ label: 'Continue', href: returnTo }], goesOnTo: returnTo })
   }
 
   app.get(config.routes.callback, { exposeHeadRoute: false }, finishLogin)

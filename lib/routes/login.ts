@@ -1,7 +1,8 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { forwardedParams } from '../authorization-params.ts'
 import { parseQuery } from '../callback-answer.ts'
-import { refusePrefetch } from './prefetch.ts'
+import type { Config } from '../options.ts'
+import { refusePrefetch } from '../guard/prefetch.ts'
 import type { RouteServices } from './routes.ts'
 
 /** GET /login - sends the browser to the provider (OpenID Connect Core 1.0 §3.1.2.1). */
@@ -9,9 +10,27 @@ export const loginRoute: FastifyPluginAsync<RouteServices> = async (app, { confi
   if (config.routes.login === null) return
   app.get(config.routes.login, { exposeHeadRoute: false }, async (request, reply) => {
     refusePrefetch(request)
-    const query = parseQuery(request)
-    const [returnTo = '', ...more] = query.getAll('returnTo')
-    const url = await logins.start(request, reply, { returnTo: more.length === 0 ? returnTo : '', authorizationParams: forwardedParams(query) })
-    return reply.redirect(url.href, 302)
+    const authorizationParams = withinOptions(forwardedParams(parseQuery(request)), config.authorizationParams)
+    const url = await logins.start(request, reply, { returnTo: wishedReturnTo(request) ?? '', authorizationParams })
+    return reply.sent ? reply : reply.redirect(url.href, 302)
   })
+}
+
+/** Where a query says to go on to: unchecked, and `null` when it does not say, or says two things. */
+export function wishedReturnTo (request: FastifyRequest): string | null {
+  const [returnTo = null, ...more] = parseQuery(request).getAll('returnTo')
+  return more.length === 0 ? returnTo : null
+}
+
+/**
+ * What the callback verifies is the application's to say: a link must not choose another organization than the one in the options, nor
+ * make an older authentication do.
+ */
+function withinOptions ({ organization, ...forwarded }: Record<string, string>, options: Config['authorizationParams']): Record<string, string> {
+  const ages = [forwarded.max_age, options.max_age].filter(age => age !== undefined).map(Number)
+  return {
+    ...forwarded,
+    ...organization === undefined || options.organization !== undefined ? {} : { organization },
+    ...ages.length === 0 ? {} : { max_age: String(Math.min(...ages)) }
+  }
 }

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { parseQuery } from '../callback-answer.ts'
 import { FST_AUTH0_CROSS_SITE_REQUEST } from '../errors.ts'
-import { isCrossSite } from '../guard/cross-site.ts'
+import { isCrossSite } from '../cross-site.ts'
 import { sendPage } from '../pages.ts'
-import { refusePrefetch } from './prefetch.ts'
+import { refusePrefetch } from '../guard/prefetch.ts'
 import type { RouteServices } from './routes.ts'
 
 /** POST or GET /logout - ends the session here, then at the provider (OpenID Connect RP-Initiated Logout 1.0 §2). */

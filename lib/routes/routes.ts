@@ -4,12 +4,17 @@ import type { Addresses } from '../addresses.ts'
 import type { ErrorAnswer } from '../error-answer.ts'
 import type { Logins } from '../login.ts'
 import type { Logout } from '../logout.ts'
-import type { Config } from '../options.ts'
+import type { Config, RoutePaths } from '../options.ts'
 import { callbackRoute } from './callback.ts'
-import { loginRoute } from './login.ts'
+import { loginRoute, wishedReturnTo } from './login.ts'
 import { logoutRoute } from './logout.ts'
 
 const BODY_LIMIT = 64 * 1024 // bytes; a `form_post` has a code and a state
+
+const METHODS = { login: 'GET', callback: 'GET, POST', logout: 'GET, POST' }
+
+/** For every answer: it is of one login, and its address may have a code in it (RFC 9700 §4.2.4). */
+const HEADERS = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
 
 /** What the routes need. */
 export interface RouteServices {
@@ -22,19 +27,22 @@ export interface RouteServices {
 
 /** Login, callback and logout, in a context of their own: their parser, error pages and log lines are not the application's. */
 export const routes: FastifyPluginAsync<RouteServices> = async (app, services) => {
-  // The application may have a parser of its own, with other limits and another result.
-  app.removeContentTypeParser('application/x-www-form-urlencoded')
+  const { config, logins, answerError } = services
+  // The application's parsers have other limits and results. What is no form counts as an empty one: nobody sends it here.
+  app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: BODY_LIMIT })
-  app.setErrorHandler<Error>((error, request, reply) => services.answerError(error, request, reply, services.logins.returnToOf(request)))
-  for (const path of Object.values(services.config.routes)) if (path !== null) app.head(path, answerHead)
+  app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: BODY_LIMIT }, async () => undefined)
+  app.addHook('onRequest', async (_request, reply) => { reply.headers(HEADERS) })
+  app.setErrorHandler<Error>((error, request, reply) => answerError(error, request, reply, logins.returnToOf(request) ?? wishedReturnTo(request)))
+  for (const [name, path] of Object.entries(config.routes)) if (path !== null) app.head(path, answerHead(METHODS[name as keyof RoutePaths]))
   await app.register(loginRoute, services)
   await app.register(callbackRoute, services)
   await app.register(logoutRoute, services)
 }
 
 /** Does nothing: Fastify would else run the GET route for it, and log what it does not know with the query. */
-function answerHead (_request: FastifyRequest, reply: FastifyReply) {
-  return reply.code(405).header('allow', 'GET').send()
+function answerHead (methods: string) {
+  return (_request: FastifyRequest, reply: FastifyReply) => reply.code(405).header('allow', methods).send()
 }
 
 /** How Fastify logs our requests: without the query, where code and state are (RFC 9700 §4.2.4). */
@@ -44,5 +52,6 @@ export const logSerializers: NonNullable<RegisterOptions['logSerializers']> = {
     url: request.url.split('?', 1)[0],
     host: request.host,
     remoteAddress: request.ip
-  }) as never // Fastify's type knows serializers that make strings only
+  }) as never, // Fastify's type knows serializers that make strings only
+  res: (reply: FastifyReply) => ({ statusCode: reply.statusCode }) as never // an application's own may show the request
 }
