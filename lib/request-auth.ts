@@ -1,6 +1,6 @@
 import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
 import type { AnyRequest } from './fastify.ts'
-import { isCrossSite } from './guard/cross-site.ts'
+import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
 import type { Login, Session, User } from './session/sessions.ts'
 

@@ -1,4 +1,4 @@
-import type { AnyRequest } from '../fastify.ts'
+import type { AnyRequest } from './fastify.ts'
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
