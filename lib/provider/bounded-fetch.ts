@@ -1,12 +1,6 @@
 import type { CustomFetch } from 'openid-client'
-
-const MAX_BYTES = 512 * 1024 // discovery, key sets and tokens are a few kilobytes
-
-/** The provider gave no whole answer: no connection, too slow, or we are closing. */
-export class NoAnswerError extends Error {}
-
-/** The provider's answer, or the way to it, is one that we do not take. */
-export class UnusableAnswerError extends Error {}
+import { readAnswer } from './answer.ts'
+import { NoAnswerError, UnusableAnswerError, quote } from './failures.ts'
 
 /** What a bounded fetch needs to know. */
 export interface BoundedFetchOptions {
@@ -22,16 +16,23 @@ export interface BoundedFetchOptions {
  * redirect followed (it would carry a secret along), and no clear text beyond this machine (RFC 9700 §2.6).
  */
 export function createBoundedFetch ({ fetch, timeout, closing }: BoundedFetchOptions): CustomFetch {
+  async function fetchWhole (url: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+    signal.throwIfAborted()
+    return readAnswer(await fetch(url, init), signal)
+  }
+
   return async (url, init) => {
-    assertConfidential(new URL(url))
+    const { origin, pathname } = assertConfidential(new URL(url))
     const deadline = startDeadline(timeout, closing)
-    // `init` is openid-client's: its body is no stream, and its own time-out is longer than ours.
-    const request = { ...init, redirect: 'manual', signal: deadline.signal } as RequestInit
+    const { signal } = deadline
+    // `init` is openid-client's: its body is no stream, and its own signal knows nothing of the answer's body.
+    const request = { ...init, redirect: 'manual', signal } as RequestInit
     try {
-      return await Promise.race([fetchWhole(fetch, url, request), deadline.passed])
+      // A race, since an application's own `fetch` may not know of signals.
+      return await Promise.race([fetchWhole(url, request, signal), deadline.passed])
     } catch (error) {
       if (error instanceof UnusableAnswerError) throw error
-      throw new NoAnswerError(`no answer from ${new URL(url).origin}: ${describe(error)}`)
+      throw new NoAnswerError(`no answer from ${origin}${pathname}: ${describe(error)}`)
     } finally {
       deadline.stop()
     }
@@ -44,52 +45,32 @@ export function isLoopback (url: URL): boolean {
     /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
-/** Refuses a URL that others could read along. */
-export function assertConfidential (url: URL): void {
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))) return
-  throw new UnusableAnswerError(`the provider names an endpoint that is not https: ${url.origin}`)
+/** Gives back a URL that nobody else can read along, and refuses any other. */
+export function assertConfidential (url: URL): URL {
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))) return url
+  throw new UnusableAnswerError(`the provider names an endpoint that is not https: ${url.protocol}//${url.host}`)
 }
 
 function startDeadline (timeout: number, closing: AbortSignal) {
   const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(new Error(`not complete within ${timeout} ms`)), timeout)
-  const onClosing = () => controller.abort(new Error('the application is closing'))
+  const { signal } = controller
+  const giveUp = (reason: string) => controller.abort(new Error(reason))
+  const onClosing = () => giveUp('the application is closing')
   if (closing.aborted) onClosing()
   closing.addEventListener('abort', onClosing)
-  const passed = new Promise<never>((_resolve, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason))
-    if (controller.signal.aborted) reject(controller.signal.reason)
-  })
-  passed.catch(() => {}) // nobody may be waiting any more
+  // Not kept alive for a call that nobody may wait for; the call's own socket does that.
+  const timer = setTimeout(giveUp, timeout, `not complete within ${timeout} ms`).unref()
+  const passed = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   const stop = () => {
     clearTimeout(timer)
     closing.removeEventListener('abort', onClosing)
   }
-  return { signal: controller.signal, passed, stop }
+  return { signal, passed, stop }
 }
 
-async function fetchWhole (fetch: typeof globalThis.fetch, url: string, init: RequestInit): Promise<Response> {
-  const { status, headers, body } = await fetch(url, init)
-  if (status >= 300 && status < 400) {
-    await body?.cancel()
-    throw new UnusableAnswerError(`${new URL(url).pathname} answered with a redirect (${status})`)
-  }
-  const bytes = await readWhole(body)
-  return new Response(bytes.length > 0 ? bytes : null, { status, headers })
-}
-
-async function readWhole (body: ReadableStream<Uint8Array> | null): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = []
-  let size = 0
-  for await (const part of body ?? []) {
-    size += part.length
-    if (size > MAX_BYTES) throw new UnusableAnswerError(`an answer is longer than ${MAX_BYTES} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts)
-}
-
+/** Node's `fetch` says "fetch failed", and why in its cause. An application's own may say anything. */
 function describe (error: unknown): string {
-  const { message, cause } = error as Error
-  return cause instanceof Error ? `${message}: ${cause.message}` : message
+  if (!(error instanceof Error)) return quote(String(error))
+  const cause = error.cause as Error & { code?: string } | null | undefined
+  return [quote(error.message), cause?.code ?? quote(cause?.message ?? '')].filter(text => text !== '').join(': ')
 }

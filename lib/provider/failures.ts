@@ -1,7 +1,16 @@
 import {
-  FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE
+  FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE
 } from '../errors.ts'
-import { NoAnswerError } from './bounded-fetch.ts'
+
+const MAX_DESCRIPTION = 200 // characters
+const MAX_CAUSES = 5
+const MAX_RETRY_AFTER = 3600 // seconds
+
+/** The provider gave no whole answer: no connection, too slow, or we are closing. */
+export class NoAnswerError extends Error {}
+
+/** The provider's answer, or the way to it, is one that we do not take. */
+export class UnusableAnswerError extends Error {}
 
 /** Why the provider failed, for the log: no body, no claims, no token, since answers of the provider hold secrets. */
 export class ProviderFailure extends Error {
@@ -22,31 +31,42 @@ export class ProviderFailure extends Error {
  */
 export function providerError (error: unknown, during: string): Error {
   const causes = causeChain(error)
-  const response = causes.find(cause => cause instanceof Response) ?? responseOf(causes)
+  const response = responseOf(causes)
   const cause = new ProviderFailure(`${during}: ${describe(causes)}`, retryAfter(response))
   if (causes.some(isNoAnswer) || isOverloaded(response)) return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause })
   if (causes.some(isSpentCode)) return new FST_AUTH0_LOGIN_EXPIRED({ cause })
   return new FST_AUTH0_PROVIDER_FAILED({ cause })
 }
 
-/** Whether there was no answer, or one whose status says no: nothing that could be wrong about a person. */
-export function isFailedRequest (error: unknown): boolean {
-  const causes = causeChain(error)
-  return causes.some(isNoAnswer) || causes.some(cause => cause instanceof Response) || responseOf(causes) !== undefined
+/** As `providerError`, for what openid-client throws once it has an ID token and keys. */
+export function idTokenError (error: unknown): Error {
+  return new FST_AUTH0_ID_TOKEN_INVALID({ cause: new ProviderFailure(`ID token: ${describe(causeChain(error))}`) })
 }
 
+/** Whether there was no answer, none that we take, or one whose status says no: nothing that could be wrong about a person. */
+export function isFailedRequest (error: unknown): boolean {
+  const causes = causeChain(error)
+  return causes.some(cause => isNoAnswer(cause) || cause instanceof UnusableAnswerError) || responseOf(causes) !== undefined
+}
+
+/** Whether a member of an answer's JSON is missing or wrong. openid-client tells it by a cause that holds the answer's body. */
+export function isIncompleteAnswer (error: unknown): boolean {
+  return causeChain(error).some(cause => typeof cause === 'object' && cause !== null && 'body' in cause)
+}
+
+/** The error, its cause, that one's cause…; last something that is no error, if that is how it ends. */
 function causeChain (error: unknown): unknown[] {
-  const chain: unknown[] = []
-  for (let cause = error; cause !== undefined && chain.length < 5; cause = (cause as Error).cause) {
-    chain.push(cause)
-    if (!(cause instanceof Error)) break
+  const chain = [error]
+  while (chain.length < MAX_CAUSES) {
+    const last = chain.at(-1)
+    if (!(last instanceof Error) || last.cause === undefined) break
+    chain.push(last.cause)
   }
   return chain
 }
 
 function responseOf (causes: unknown[]): Response | undefined {
-  const [error] = causes as Array<{ response?: unknown }>
-  return error?.response instanceof Response ? error.response : undefined
+  return causes.flatMap(cause => [cause, (cause as { response?: unknown } | null)?.response]).find(value => value instanceof Response)
 }
 
 function isNoAnswer (cause: unknown): boolean {
@@ -59,24 +79,32 @@ function isOverloaded (response: Response | undefined): boolean {
 
 /** The code was used before, is too old, or is not of this login (RFC 6749 §5.2). */
 function isSpentCode (cause: unknown): boolean {
-  return (cause as { error?: unknown }).error === 'invalid_grant'
+  return cause instanceof Error && 'error' in cause && cause.error === 'invalid_grant'
 }
 
-/** Messages only. What the provider wrote itself is cut short. */
 function describe (causes: unknown[]): string {
-  const messages = causes.map(cause => {
-    if (cause instanceof Response) return `status ${cause.status}`
-    if (!(cause instanceof Error)) return ''
-    const { error, error_description: description } = cause as { error?: unknown, error_description?: unknown }
-    return typeof error === 'string' ? `${cause.message} (${`${error}: ${description ?? ''}`.slice(0, 200)})` : cause.message
-  })
-  return [...new Set(messages)].filter(message => message !== '').join(': ')
+  return [...new Set(causes.map(describeCause))].filter(text => text !== '').join(': ')
+}
+
+/** Libraries' own words only; of the provider's, error code and description. */
+function describeCause (cause: unknown): string {
+  if (cause instanceof Response) return `status ${cause.status}`
+  if (!(cause instanceof Error) || cause instanceof SyntaxError) return '' // a parser's message quotes what it read
+  const { error, error_description: description } = cause as { error?: unknown, error_description?: unknown }
+  return error === undefined ? cause.message : `${cause.message} (${quote(`${error}: ${description ?? ''}`)})`
+}
+
+/**
+ * Text of the provider for a log line: cut short, and without whatever looks like a code or a token. Some repeat in a
+ * description what they were sent.
+ */
+export function quote (text: string): string {
+  return text.replace(/[\w.~+/=-]{20,}/g, '…').slice(0, MAX_DESCRIPTION)
 }
 
 /** In seconds; both forms of RFC 9110 §10.2.3. */
 function retryAfter (response: Response | undefined): number | null {
-  const header = response?.headers.get('retry-after')
-  if (header === null || header === undefined) return null
+  const header = response?.headers.get('retry-after') ?? ''
   const seconds = /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - Date.now()) / 1000)
-  return seconds > 0 && seconds <= 3600 ? seconds : null
+  return seconds > 0 && seconds <= MAX_RETRY_AFTER ? seconds : null
 }

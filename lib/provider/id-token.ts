@@ -32,9 +32,10 @@ export interface Expectation {
  */
 export function verifyIdToken (idToken: string, claims: IDToken, expected: Expectation): void {
   const header = parseHeader(idToken)
-  refuseIf(header.typ !== undefined && String(header.typ).toLowerCase() !== 'jwt', 'another type of token (RFC 8725 §3.11)')
+  refuseIf(header.typ !== undefined && (typeof header.typ !== 'string' || header.typ.toLowerCase() !== 'jwt'), 'another type of token (RFC 8725 §3.11)')
   refuseIf(header.b64 !== undefined, 'an unencoded payload (RFC 7797)')
   refuseIf('events' in claims, 'a security event, not a login')
+  refuseIf([claims.aud].flat().some(audience => audience !== expected.clientId), '"aud" names another client, too')
   refuseIf(claims.azp !== undefined && claims.azp !== expected.clientId, '"azp" is another client')
   refuseIf(claims.sub === '' || claims.sub.length > MAX_SUBJECT, '"sub" is empty or too long')
   refuseIf(claims.exp > LATEST_EXPIRY, '"exp" is no time')
@@ -87,13 +88,14 @@ function verifyIssuedAt (issuedAt: number, { startedAt, clockTolerance }: Expect
 /** `at_hash` is optional in the code flow, but must be right when it is there. */
 function verifyAccessTokenHash (hash: unknown, alg: string, accessToken: string): void {
   if (hash === undefined) return
-  const algorithm = /^Ed/.test(alg) ? 'sha512' : `sha${alg.slice(-3)}`
+  const algorithm = /^[EPR]S/.test(alg) ? `sha${alg.slice(-3)}` : 'sha512' // EdDSA has no number
   const digest = createHash(algorithm).update(accessToken).digest()
   refuseIf(hash !== digest.subarray(0, digest.length / 2).toString('base64url'), '"at_hash" is of another access token')
 }
 
 /** Who authenticated during this very login did it recently enough, however long it took them. */
 function verifyAuthTime (authTime: number | undefined, { maxAge, startedAt, clockTolerance }: Expectation): void {
+  refuseIf(authTime !== undefined && authTime > now() + clockTolerance, '"auth_time" is in the future') // it would never be too old
   if (maxAge === undefined) return
   const earliest = Math.min(startedAt, now() - maxAge) - clockTolerance
   if (authTime === undefined || authTime < earliest) {

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Configuration, IDToken } from 'openid-client'
-import { UnusableAnswerError } from './bounded-fetch.ts'
-import { ProviderFailure, isFailedRequest, providerError } from './failures.ts'
+import { openidClient } from './client.ts'
+import { UnusableAnswerError, isFailedRequest, providerError } from './failures.ts'
 import { isTooDeep } from './nesting.ts'
 
 /**
@@ -13,6 +13,9 @@ export type UserInfoPolicy = 'missing' | 'always' | false
 /** The claim that stands for its scope: who has it has what the provider knows (OpenID Connect Core 1.0 §5.4). */
 const CLAIM_OF_SCOPE = { profile: 'name', email: 'email', phone: 'phone_number', address: 'address' }
 
+/** What is said of this very login, and not of the person: the ID token's alone to say. */
+const LOGIN_CLAIMS = new Set(['iss', 'auth_time', 'acr', 'amr', 'sid'])
+
 interface LoggedIn {
   claims: IDToken
   accessToken: string
@@ -21,8 +24,9 @@ interface LoggedIn {
 
 /** Asks the UserInfo endpoint for claims (OpenID Connect Core 1.0 §5.3). */
 export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) {
-  function isWanted ({ claims, scope }: LoggedIn): boolean {
+  function isWanted (known: Configuration, { claims, scope }: LoggedIn): boolean {
     if (policy !== 'missing') return policy === 'always'
+    if (known.serverMetadata().userinfo_endpoint === undefined) return false
     const scopes = scope.split(' ')
     return Object.entries(CLAIM_OF_SCOPE).some(([name, claim]) => scopes.includes(name) && claims[claim] === undefined)
   }
@@ -34,15 +38,15 @@ export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) 
      * @throws {FST_AUTH0_PROVIDER_FAILED} 502 when they are of another person (§5.3.2) or cannot be used
      */
     async claims (known: Configuration, login: LoggedIn): Promise<Record<string, unknown>> {
-      if (known.serverMetadata().userinfo_endpoint === undefined || !isWanted(login)) return {}
-      const { fetchUserInfo } = await import('openid-client')
+      if (!isWanted(known, login)) return {}
+      const { fetchUserInfo } = await openidClient()
       try {
         const claims = await fetchUserInfo(known, login.accessToken, login.claims.sub)
-        if (isTooDeep(claims)) throw new UnusableAnswerError('nested too deep')
-        return claims
+        if (isTooDeep(claims)) throw new UnusableAnswerError('claims that nest too deep') // in a JWT
+        return Object.fromEntries(Object.entries(claims).filter(([name]) => !LOGIN_CLAIMS.has(name)))
       } catch (error) {
         if (policy === 'always' || !isFailedRequest(error)) throw providerError(error, 'UserInfo')
-        log.warn({ err: new ProviderFailure(String(providerError(error, 'UserInfo').cause)) }, 'login goes on without UserInfo')
+        log.warn({ err: providerError(error, 'UserInfo') }, 'login goes on without UserInfo')
         return {}
       }
     }
