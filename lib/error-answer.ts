@@ -1,10 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Addresses } from './addresses.ts'
-import {
-  FST_AUTH0_FORBIDDEN, FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_LOGIN_REFUSED, FST_AUTH0_LOGIN_REQUIRED,
-  FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED
-} from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import { sendPage, type Way } from './pages.ts'
@@ -12,48 +8,47 @@ import { ProviderFailure } from './provider/failures.ts'
 
 const RETRY_AFTER = 10 // seconds, where the provider does not say
 
-/** What a page says above the error's own message. */
-const TITLES = new Map<unknown, string>([
-  [FST_AUTH0_LOGIN_REQUIRED, 'Please log in'],
-  [FST_AUTH0_FORBIDDEN, 'This page is not for you'],
-  [FST_AUTH0_STEP_UP_FAILED, 'Not logged in surely enough'],
-  [FST_AUTH0_LOGIN_DENIED, 'You are not logged in'],
-  [FST_AUTH0_LOGIN_REFUSED, 'You are not logged in'],
-  [FST_AUTH0_ORGANIZATION_MISMATCH, 'Another organization'],
-  [FST_AUTH0_LOGIN_EXPIRED, 'This login cannot go on'],
-  [FST_AUTH0_PROVIDER_UNAVAILABLE, 'Logging in does not work right now']
-])
-
-/** Errors that logging in again may help against. */
-const LOGIN_HELPS = [
-  FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_LOGIN_DENIED, FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_LOGIN_EXPIRED,
-  FST_AUTH0_PROVIDER_UNAVAILABLE
-]
-
-/** Whether the answer is for a person to read: a navigation, or a client of old that accepts HTML. */
-export function wantsPage (request: AnyRequest): boolean {
-  const mode = request.headers['sec-fetch-mode']
-  return mode === undefined ? request.headers.accept?.includes('text/html') === true : mode === 'navigate'
+/** What a page says above the error's own message, and what may help. */
+interface Explanation {
+  title: string
+  remedy?: 'login' | 'logout'
 }
 
+/** By code. */
+const EXPLANATIONS = new Map<string, Explanation>(Object.entries({
+  FST_AUTH0_LOGIN_REQUIRED: { title: 'Please log in', remedy: 'login' },
+  FST_AUTH0_STEP_UP_REQUIRED: { title: 'Please log in again', remedy: 'login' },
+  FST_AUTH0_STEP_UP_FAILED: { title: 'This needs a stronger login', remedy: 'login' },
+  // Who is logged in at the provider would be logged in again as the same person.
+  FST_AUTH0_FORBIDDEN: { title: 'This page is not for you', remedy: 'logout' },
+  FST_AUTH0_LOGIN_REFUSED: { title: 'You are not logged in', remedy: 'logout' },
+  FST_AUTH0_LOGIN_DENIED: { title: 'You are not logged in', remedy: 'login' },
+  FST_AUTH0_ORGANIZATION_MISMATCH: { title: 'Another organization', remedy: 'login' },
+  FST_AUTH0_LOGIN_EXPIRED: { title: 'This login cannot go on', remedy: 'login' },
+  FST_AUTH0_CALLBACK_INVALID: { title: 'This login cannot go on', remedy: 'login' },
+  FST_AUTH0_PROVIDER_UNAVAILABLE: { title: 'Logging in does not work right now', remedy: 'login' },
+  FST_AUTH0_PROVIDER_FAILED: { title: 'Logging in does not work right now', remedy: 'login' },
+  FST_AUTH0_ID_TOKEN_INVALID: { title: 'Logging in does not work right now', remedy: 'login' },
+  FST_AUTH0_CROSS_SITE_REQUEST: { title: 'This did not come from here' }
+}))
+
+/** The query of our login route that a link on a page leads to. */
+export type LoginQuery = Readonly<Record<string, string>>
+
 /** Answers with an error: as `onError` has it, else as a page for a browser and as JSON for all others. */
-export type ErrorAnswer = (error: Error, request: AnyRequest, reply: AnyReply, returnTo: string | null) => Promise<AnyReply>
+export type ErrorAnswer = (error: Error, request: AnyRequest, reply: AnyReply, loginQuery: LoginQuery) => Promise<AnyReply>
 
-/**
- * @param returnTo where the person wanted to go, if that is known
- * @throws what `onError` throws, for the application's error handler
- */
+/** Whether the answer is for a person to read: a navigation, or a client of old that accepts HTML. */
+export function wantsPage ({ headers }: AnyRequest): boolean {
+  const { 'sec-fetch-mode': mode, 'x-requested-with': requestedWith, accept } = headers
+  if (mode !== undefined) return mode === 'navigate'
+  return accept?.includes('text/html') === true && requestedWith !== 'XMLHttpRequest'
+}
+
+/** @throws what `onError` throws, for the application's error handler */
 export function createErrorAnswer ({ onError, paths }: Config, addresses: Addresses): ErrorAnswer {
-  function waysOn (error: Error, request: AnyRequest, returnTo: string | null): Way[] {
-    const ways = [{ label: 'Go to the home page', href: addresses.publicPath(request, '/') }]
-    const login = addresses.login(request, returnTo === null ? {} : { returnTo })
-    if (login !== null && LOGIN_HELPS.some(kind => error instanceof kind)) ways.unshift({ label: 'Log in', href: login })
-    if (paths.logout !== null && error instanceof FST_AUTH0_FORBIDDEN) ways.push({ label: 'Log out', href: addresses.publicPath(request, paths.logout) })
-    return ways
-  }
-
-  return async (error, request, reply, returnTo) => {
-    const { code, statusCode } = describe(error)
+  return async (error, request, reply, loginQuery) => {
+    const { code, statusCode, message } = describe(error)
     log(error, statusCode, request)
     // A hook of the application sees what it knows: its own server's request and reply.
     const answer = onError?.(error, request as FastifyRequest, reply as unknown as FastifyReply)
@@ -61,24 +56,39 @@ export function createErrorAnswer ({ onError, paths }: Config, addresses: Addres
     if (answer !== undefined) await answer
     if (answer === reply || reply.sent || reply.raw.destroyed) return reply
     if (statusCode === 503) reply.header('retry-after', retryAfter(error))
-    const message = isPublic(statusCode, code) ? error.message : 'Something went wrong'
     if (!wantsPage(request)) {
       return reply.code(statusCode).header('cache-control', 'no-store').send({ statusCode, code, error: STATUS_CODES[statusCode], message })
     }
-    const [, title = 'This did not work'] = [...TITLES].find(([kind]) => error instanceof (kind as typeof Error)) ?? []
-    return sendPage(reply, statusCode, { title, text: `${message}.`, ways: waysOn(error, request, returnTo), note: `${statusCode} · ${code} · request ${request.id}` })
+    const { title, remedy }: Explanation = EXPLANATIONS.get(code) ?? { title: 'This did not work' }
+    return sendPage(reply, statusCode, {
+      title,
+      text: /[.!?…]$/.test(message) ? message : `${message}.`,
+      ways: waysOn(request, remedy, loginQuery),
+      note: `${statusCode} · ${code} · request ${request.id}`
+    })
+  }
+
+  /** What helps comes first. */
+  function waysOn (request: AnyRequest, remedy: Explanation['remedy'], loginQuery: LoginQuery): Way[] {
+    const home = { label: 'Go to the home page', href: addresses.publicPath(request, '/') }
+    const login = addresses.login(request, loginQuery)
+    if (remedy === 'login' && login !== null) return [{ label: 'Log in', href: login }, home]
+    if (remedy === 'logout' && paths.logout !== null) return [home, { label: 'Log out', href: addresses.publicPath(request, paths.logout) }]
+    return [home]
   }
 }
 
-/** An error without a status is a bug, ours or of a hook. */
+/** What may be told of an error. One without a status is a bug, ours or of a hook: what it says is for the log. */
 function describe (error: Error) {
-  const { code = 'FST_AUTH0_FAILED', statusCode = 500 } = error as Partial<FastifyError>
-  return statusCode >= 400 && statusCode <= 599 ? { code, statusCode } : { code, statusCode: 500 }
-}
-
-/** Messages of bugs are nobody's to read. */
-function isPublic (statusCode: number, code: string): boolean {
-  return statusCode < 500 || (statusCode > 500 && code.startsWith('FST_AUTH0_'))
+  const { code = '', statusCode: status = 500 } = error as Partial<FastifyError>
+  const statusCode = status >= 400 && status <= 599 ? status : 500
+  const isOurs = code.startsWith('FST_AUTH0_')
+  const isPublic = statusCode < 500 || (statusCode > 500 && isOurs)
+  return {
+    statusCode,
+    code: code !== '' && (isPublic || isOurs) ? code : 'FST_AUTH0_FAILED',
+    message: isPublic ? error.message : 'Something went wrong'
+  }
 }
 
 function log (error: Error, statusCode: number, request: AnyRequest): void {

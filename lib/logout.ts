@@ -1,4 +1,6 @@
 import type { Addresses } from './addresses.ts'
+import { isCrossSite } from './cross-site.ts'
+import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
@@ -12,7 +14,11 @@ export interface LogoutOptions {
   federated?: boolean
 }
 
-/** Ends the session of a request and says where logging out goes on. */
+/**
+ * Ends the session of a request and says where logging out goes on.
+ *
+ * @throws {FST_AUTH0_CROSS_SITE_REQUEST} 403 for an unsafe method from another site: nobody is logged out by a stranger's form
+ */
 export type Logout = (request: AnyRequest, reply: AnyReply, options?: LogoutOptions) => Promise<URL>
 
 /** What a logout needs. */
@@ -25,11 +31,12 @@ export interface LogoutServices {
 
 export function createLogout ({ config, addresses, provider, sessionOf }: LogoutServices): Logout {
   return async (request, _reply, { returnTo, federated = false } = {}) => {
+    if (isCrossSite(request, addresses.origins)) throw new FST_AUTH0_CROSS_SITE_REQUEST()
     const session = sessionOf(request)
     const login = session.login
-    const home = new URL(addresses.returnTo(request, returnTo), `${addresses.base(request)}/`)
     await session.end()
     if (login !== null) await tell(request, login.user)
+    const home = new URL(addresses.returnTo(request, returnTo), `${addresses.base(request)}/`)
     const sid = typeof login?.user.sid === 'string' ? login.user.sid : null
     // Somebody without a session here may still have one there.
     return await provider.logoutUrl({ idToken: login?.idToken ?? null, sid, returnTo: home.href, federated }) ?? home

@@ -1,6 +1,5 @@
 import type { Addresses } from '../addresses.ts'
-import type { ErrorAnswer } from '../error-answer.ts'
-import { wantsPage } from '../error-answer.ts'
+import { wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
   FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
@@ -8,7 +7,8 @@ import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
 import type { RequestAuth } from '../request-auth.ts'
 import { compileConditions, type RequireAuthOptions } from './conditions.ts'
-import { compileStepUp } from './step-up.ts'
+import { refusePrefetch } from './prefetch.ts'
+import { compileStepUp, toLoginQuery } from './step-up.ts'
 
 /** A hook that admits, redirects or refuses. For `preHandler` and `onRequest`. */
 export type Guard = (request: AnyRequest, reply: AnyReply) => Promise<void>
@@ -17,7 +17,7 @@ export type Guard = (request: AnyRequest, reply: AnyReply) => Promise<void>
  * Guards a route: `preHandler: app.requireAuth`, `app.requireAuth()` or `app.requireAuth({ … })`.
  *
  * Nobody logged in: a navigation goes to log in and comes back, anything else gets 401. Logged in but not allowed: 403. The
- * handler of a refused request never runs.
+ * handler of a refused request never runs. A hook that calls a guard has to await or return it.
  *
  * @throws {FST_AUTH0_LOGIN_REQUIRED} 401
  * @throws {FST_AUTH0_STEP_UP_REQUIRED} 401 when the login is too old or not sure enough
@@ -39,9 +39,6 @@ export interface GuardServices {
   authOf (request: AnyRequest): RequestAuth
 }
 
-/** Query parameters that a login for this guard needs. */
-type LoginQuery = Readonly<Record<string, string>>
-
 export function createRequireAuth (services: GuardServices): RequireAuth {
   const plainGuard = createGuard(services, {})
 
@@ -55,39 +52,60 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
 }
 
 function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
-  const conditions = compileConditions(options)
+  const isAdmitted = compileConditions(options)
   const stepUp = compileStepUp(options, clockTolerance)
-  const loginQuery: LoginQuery = { ...stepUp.parameters, ...options.organization === undefined ? {} : { organization: options.organization } }
+  const organization: LoginQuery = options.organization === undefined ? {} : { organization: options.organization }
 
-  return async (request, reply) => {
+  // No async function: what is known at once is thrown or answered at once, so that a hook of the application that forgot to await its
+  // guard lets nobody through.
+  return (request, reply) => {
     const caller = authOf(request)
     if (caller.isCrossSite && caller.currentSession.login !== null) return refuse(request, reply, new FST_AUTH0_CROSS_SITE_REQUEST())
     const { login } = caller
-    if (login === null) return sendToLogin(request, reply, new FST_AUTH0_LOGIN_REQUIRED())
-    const assurance = stepUp.judge(login)
-    if (assurance === 'insufficient') return sendToLogin(request, reply, new FST_AUTH0_STEP_UP_REQUIRED())
-    if (assurance === 'refused') return refuse(request, reply, new FST_AUTH0_STEP_UP_FAILED())
-    for (const admits of conditions) {
-      if (!await admits(caller, login.user, request)) return refuse(request, reply, new FST_AUTH0_FORBIDDEN())
+    if (login === null) return sendToLogin(request, reply, new FST_AUTH0_LOGIN_REQUIRED(), toLoginQuery(stepUp.demand))
+    if (!stepUp.isMet(login)) {
+      const demand = stepUp.demandAfter(login, addresses.returnTo(request, pageOf(request)))
+      if (demand === null) return refuse(request, reply, new FST_AUTH0_STEP_UP_FAILED(), toLoginQuery(stepUp.demand))
+      return sendToLogin(request, reply, new FST_AUTH0_STEP_UP_REQUIRED(), toLoginQuery(demand))
     }
+    const verdict = isAdmitted(caller, login.user, request)
+    if (verdict === false) return refuse(request, reply, new FST_AUTH0_FORBIDDEN())
+    return Promise.resolve(verdict).then(holds => holds ? undefined : refuse(request, reply, new FST_AUTH0_FORBIDDEN()))
   }
 
   /** A person who navigates goes to log in. Never one who sends a form: its contents would be lost on the way. */
-  async function sendToLogin (request: AnyRequest, reply: AnyReply, error: Error): Promise<void> {
-    if (request.method !== 'GET' || !wantsPage(request)) return refuse(request, reply, error)
-    const returnTo = addresses.publicPath(request, request.originalUrl)
-    const address = addresses.login(request, { returnTo, ...loginQuery }) ??
-      (await logins.start(request, reply, { returnTo, authorizationParams: loginQuery })).href
-    reply.header('cache-control', 'no-store').redirect(address, 302)
-    return never()
+  function sendToLogin (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery): Promise<void> {
+    if (request.method !== 'GET' || !wantsPage(request)) return refuse(request, reply, error, demand)
+    const returnTo = pageOf(request)
+    const address = addresses.login(request, { returnTo, ...organization, ...demand })
+    if (address !== null) return redirect(reply, address)
+    return startLogin(request, reply, returnTo, { ...organization, ...demand }).catch(failure => refuse(request, reply, failure))
+  }
+
+  /** Where there is no login route to go to. */
+  async function startLogin (request: AnyRequest, reply: AnyReply, returnTo: string, authorizationParams: LoginQuery): Promise<void> {
+    refusePrefetch(request)
+    const url = await logins.start(request, reply, { returnTo, authorizationParams })
+    return redirect(reply, url.href)
   }
 
   /** For a browser our page, through `onError`; for all others an error, which is for the application's error handler. */
-  async function refuse (request: AnyRequest, reply: AnyReply, error: Error): Promise<void> {
+  function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
+    reply.header('cache-control', 'no-store')
     if (!wantsPage(request)) throw error
-    await answerError(error, request, reply, request.method === 'GET' ? addresses.publicPath(request, request.originalUrl) : null)
-    return never()
+    const returnTo: LoginQuery = request.method === 'GET' ? { returnTo: pageOf(request) } : {}
+    return answerError(error, request, reply, { ...returnTo, ...organization, ...demand }).then(never)
   }
+
+  /** The page of a request, as the browser calls it. */
+  function pageOf (request: AnyRequest): string {
+    return addresses.publicPath(request, request.originalUrl)
+  }
+}
+
+function redirect (reply: AnyReply, address: string): Promise<never> {
+  reply.header('cache-control', 'no-store').redirect(address, 302)
+  return never()
 }
 
 /**

@@ -1,49 +1,74 @@
-import type { Login } from '../session/sessions.ts'
+import type { Login, StepUp } from '../session/sessions.ts'
 import type { RequireAuthOptions } from './conditions.ts'
 
-/** Seconds for which a login that was made for this guard counts as fresh, so that a small `maxAge` does not ask for ever. */
+/** Seconds for which a login that was just made for a guard counts as made for it, so that a small `maxAge` does not ask for ever. */
 const GRACE = 60
-
-/** Whether a login is fresh and sure enough: yes, not yet, or not though it was asked for just now. */
-export type Assurance = 'sufficient' | 'insufficient' | 'refused'
 
 /** Judges logins by `maxAge` and `acr`. */
 export interface StepUpRule {
-  judge (login: Login): Assurance
-  /** What to ask of the provider. */
-  readonly parameters: Readonly<Record<string, string>>
+  /** What a first login is asked for. */
+  readonly demand: StepUp
+  /** Whether a login is fresh and sure enough. */
+  isMet (login: Login): boolean
+  /**
+   * What to ask for after a login that is not; `null` when that was asked for a moment ago, so that asking again would loop.
+   *
+   * @param page that the guard is on, as a `returnTo`
+   */
+  demandAfter (login: Login, page: string): StepUp | null
 }
 
-/** @see OpenID Connect Core 1.0 §3.1.2.1 (`max_age`, `acr_values`); RFC 9470 §4 */
+/** @see OpenID Connect Core 1.0 §3.1.2.1 (`max_age`, `acr_values`), §3.1.3.7 (12), (13); RFC 9470 §4 */
 export function compileStepUp ({ maxAge, acr }: RequireAuthOptions, clockTolerance: number): StepUpRule {
-  const classes = acr === undefined ? null : [acr].flat()
+  const demand: StepUp = {
+    ...maxAge === undefined ? {} : { maxAge },
+    ...acr === undefined ? {} : { acrValues: [acr].flat() }
+  }
 
-  function isFresh ({ user, stepUp, createdAt }: Login): boolean {
+  function isFresh ({ user: { auth_time: authTime }, stepUp, createdAt }: Login): boolean {
     if (maxAge === undefined) return true
     const wasAskedFor = stepUp.maxAge !== undefined && stepUp.maxAge <= maxAge
-    const isJustMade = wasAskedFor && now() - createdAt <= GRACE
-    return isJustMade || (user.auth_time !== undefined && now() - user.auth_time <= maxAge + clockTolerance)
+    if (wasAskedFor && now() - createdAt <= GRACE) return true
+    return typeof authTime === 'number' && authTime <= now() + clockTolerance && now() - authTime <= maxAge + clockTolerance
   }
 
   function isSure ({ user }: Login): boolean {
-    return classes === null || (typeof user.acr === 'string' && classes.includes(user.acr))
-  }
-
-  /** The provider was asked for the same a moment ago: asking again would loop. */
-  function wasRefused ({ stepUp, createdAt }: Login): boolean {
-    return now() - createdAt <= GRACE && classes?.join(' ') === stepUp.acrValues?.join(' ')
+    return demand.acrValues === undefined || (typeof user.acr === 'string' && demand.acrValues.includes(user.acr))
   }
 
   return {
-    judge (login) {
-      if (isFresh(login) && isSure(login)) return 'sufficient'
-      return !isSure(login) && wasRefused(login) ? 'refused' : 'insufficient'
-    },
-    parameters: {
-      ...maxAge === undefined ? {} : { max_age: String(maxAge) },
-      ...classes === null ? {} : { acr_values: classes.join(' ') }
+    demand,
+
+    isMet: login => isFresh(login) && isSure(login),
+
+    demandAfter (login, page) {
+      const isJustMade = now() - login.createdAt <= GRACE
+      const wanted = isJustMade && login.begunBy.returnTo === page ? both(demand, login.stepUp) : demand
+      if (isSure(login)) return wanted
+      const wasAskedFor = isJustMade && wanted.acrValues?.join(' ') === login.stepUp.acrValues?.join(' ')
+      return wasAskedFor || wanted.acrValues?.length === 0 ? null : wanted
     }
   }
+}
+
+/** A demand as query parameters of our login route. */
+export function toLoginQuery ({ maxAge, acrValues }: StepUp): Record<string, string> {
+  return {
+    ...maxAge === undefined ? {} : { max_age: String(maxAge) },
+    ...acrValues === undefined ? {} : { acr_values: acrValues.join(' ') }
+  }
+}
+
+/**
+ * What suits two guards of one page. Were each to ask for its own alone, a login for one could undo that for the other, for ever:
+ * Auth0 tells `auth_time` only when `max_age` is asked for.
+ */
+function both (a: StepUp, b: StepUp): StepUp {
+  const ages = [a.maxAge, b.maxAge].filter(age => age !== undefined)
+  const acrValues = a.acrValues === undefined || b.acrValues === undefined
+    ? a.acrValues ?? b.acrValues
+    : a.acrValues.filter(value => b.acrValues?.includes(value))
+  return { ...ages.length === 0 ? {} : { maxAge: Math.min(...ages) }, ...acrValues === undefined ? {} : { acrValues } }
 }
 
 function now (): number {

@@ -1,40 +1,41 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { parseQuery } from '../callback-answer.ts'
-import { FST_AUTH0_CROSS_SITE_REQUEST } from '../errors.ts'
-import { isCrossSite } from '../cross-site.ts'
-import { sendPage } from '../pages.ts'
 import { refusePrefetch } from '../guard/prefetch.ts'
+import type { LogoutOptions } from '../logout.ts'
+import { sendPage } from '../pages.ts'
 import type { RouteServices } from './routes.ts'
 
 /** POST or GET /logout - ends the session here, then at the provider (OpenID Connect RP-Initiated Logout 1.0 §2). */
 export const logoutRoute: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logout }) => {
-  const path = config.routes.logout
+  const { logout: path } = config.routes
   if (path === null) return
 
   app.post(path, async (request, reply) => {
-    if (isCrossSite(request, addresses.origins)) throw new FST_AUTH0_CROSS_SITE_REQUEST()
-    const url = await logout(request, reply, wishes(new URLSearchParams(request.body as Record<string, string> ?? {})))
-    return reply.header('cache-control', 'no-store').redirect(url.href, 303)
+    const url = await logout(request, reply, parseWishes(request.body ?? {}))
+    return reply.sent ? reply : reply.redirect(url.href, 303)
   })
 
   app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
     refusePrefetch(request)
-    const query = parseQuery(request)
-    if (!isPersonsWish(request, addresses.origins)) {
-      return sendPage(reply, 200, {
-        title: 'Log out?',
-        text: 'You came here from another site, so nothing has happened yet.',
-        button: { label: 'Log out', action: addresses.publicPath(request, config.paths.logout as string), fields: Object.fromEntries(query) },
-        ways: [{ label: 'Stay logged in', href: addresses.publicPath(request, '/') }]
-      })
-    }
-    const url = await logout(request, reply, wishes(query))
-    return reply.header('cache-control', 'no-store').redirect(url.href, 303)
+    const wishes = parseWishes(Object.fromEntries(parseQuery(request)))
+    if (!isPersonsWish(request, addresses.origins)) return sendPage(reply, 200, confirmation(request, wishes))
+    const url = await logout(request, reply, wishes)
+    return reply.sent ? reply : reply.redirect(url.href, 303)
   })
+
+  /** Asks whoever comes from another site, by a button that posts. */
+  function confirmation (request: FastifyRequest, { returnTo, federated }: Required<LogoutOptions>) {
+    return {
+      title: 'Log out?',
+      text: 'You came here from another site, so nothing has happened yet.',
+      button: { label: 'Log out', action: addresses.publicPath(request, request.routeOptions.url as string), fields: { returnTo, ...federated ? { federated: 'true' } : {} } },
+      ways: [{ label: 'Stay logged in', href: addresses.publicPath(request, '/') }]
+    }
+  }
 }
 
-function wishes (parameters: URLSearchParams) {
-  return { returnTo: parameters.get('returnTo') ?? '', federated: parameters.has('federated') }
+function parseWishes ({ returnTo, federated }: { returnTo?: unknown, federated?: unknown }): Required<LogoutOptions> {
+  return { returnTo: typeof returnTo === 'string' ? returnTo : '', federated: federated !== undefined }
 }
 
 /**

@@ -33,11 +33,17 @@ export const routes: FastifyPluginAsync<RouteServices> = async (app, services) =
   await app.register(formbody, { bodyLimit: BODY_LIMIT })
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: BODY_LIMIT }, async () => undefined)
   app.addHook('onRequest', async (_request, reply) => { reply.headers(HEADERS) })
-  app.setErrorHandler<Error>((error, request, reply) => answerError(error, request, reply, logins.returnToOf(request) ?? wishedReturnTo(request)))
+  app.setErrorHandler<Error>((error, request, reply) => answerError(error, request, reply, loginQuery(request)))
   for (const [name, path] of Object.entries(config.routes)) if (path !== null) app.head(path, answerHead(METHODS[name as keyof RoutePaths]))
   await app.register(loginRoute, services)
   await app.register(callbackRoute, services)
   await app.register(logoutRoute, services)
+
+  /** For a link that begins the same login again. */
+  function loginQuery (request: FastifyRequest): Record<string, string> {
+    const returnTo = logins.returnToOf(request) ?? wishedReturnTo(request)
+    return returnTo === null ? {} : { returnTo }
+  }
 }
 
 /** Does nothing: Fastify would else run the GET route for it, and log what it does not know with the query. */
