@@ -1,7 +1,7 @@
 import { FST_AUTH0_HOST_UNKNOWN } from './errors.ts'
 import type { AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
-import { safeReturnTo } from './return-to.ts'
+import { pageOf, safeReturnTo } from './return-to.ts'
 
 /** Our own addresses, as browsers see them. They come from configuration; a Host header only chooses from the allow-list. */
 export interface Addresses {
@@ -27,6 +27,7 @@ export function createAddresses (config: Config): Addresses {
   const [only, ...others] = config.appBaseUrls as [string, ...string[]]
   const byOrigin = new Map(config.appBaseUrls.map(url => [new URL(url).origin, url]))
   const origins = new Set(byOrigin.keys())
+  const forbidden = loopingPages(config)
 
   function find (request: AnyRequest): string | undefined {
     return others.length === 0 ? only : byOrigin.get(originOf(request))
@@ -34,7 +35,7 @@ export function createAddresses (config: Config): Addresses {
 
   function base (request: AnyRequest): string {
     const known = find(request)
-    if (known === undefined) throw new FST_AUTH0_HOST_UNKNOWN(JSON.stringify(originOf(request)))
+    if (known === undefined) throw new FST_AUTH0_HOST_UNKNOWN({ cause: new Error(`request for ${originOf(request)}`) })
     return known
   }
 
@@ -49,14 +50,7 @@ export function createAddresses (config: Config): Addresses {
 
     redirectUri: request => config.redirectUri ?? base(request) + config.paths.callback,
 
-    returnTo (request, wish) {
-      const paths = [config.paths.login, config.paths.callback, config.paths.logout].filter(path => path !== null)
-      return safeReturnTo(wish, {
-        home: new URL(`${base(request)}/`),
-        origins,
-        forbidden: new Set(paths.map(path => publicPath(request, path)))
-      })
-    },
+    returnTo: (request, wish) => safeReturnTo(wish, { home: new URL(`${base(request)}/`), origins, forbidden }),
 
     login (request, query) {
       if (config.paths.login === null) return null
@@ -66,6 +60,14 @@ export function createAddresses (config: Config): Addresses {
   }
 }
 
+/** Pages that nobody is sent to after a login or a logout, on each of our hosts. */
+function loopingPages ({ appBaseUrls, paths, redirectUri }: Config): ReadonlySet<string> {
+  const ours = appBaseUrls.flatMap(url => Object.values(paths).filter(path => path !== null).map(path => url + path))
+  return new Set([...ours, ...redirectUri === null ? [] : [redirectUri]].map(url => pageOf(new URL(url))))
+}
+
+/** As a browser names it: a proxy may have kept upper case, or a port that goes without saying. */
 function originOf (request: AnyRequest): string {
-  return `${request.protocol}://${request.host}`
+  const origin = `${request.protocol}://${request.host}`
+  return URL.canParse(origin) ? new URL(origin).origin : origin
 }

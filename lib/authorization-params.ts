@@ -31,9 +31,9 @@ export function parseAuthorizationParams (given: Record<string, string | number 
   const problems: Problem[] = []
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === '') continue
-    params[name] = String(value)
-    const problem = REFUSED[name]?.(String(value)) ?? null
+    const problem = problemOf(name, value)
     if (problem !== null) problems.push([name, problem])
+    params[name] = String(value)
   }
   return { params, problems }
 }
@@ -41,9 +41,14 @@ export function parseAuthorizationParams (given: Record<string, string | number 
 /** Of a query, the parameters that are passed on to the provider. All others, repeated ones and nonsense are ignored. */
 export function forwardedParams (query: URLSearchParams): Record<string, string> {
   const forwarded = FORWARDED.map(name => [name, query.getAll(name)] as const)
-    .filter(([name, [value = '', ...more]]) => value !== '' && !isTooLong(name, value) && more.length === 0 && !REFUSED[name]?.(value))
+    .filter(([name, [value = '', ...more]]) => value !== '' && !isTooLong(name, value) && more.length === 0 && problemOf(name, value) === null)
     .map(([name, [value = '']]) => [name, value])
   return Object.fromEntries(forwarded)
+}
+
+function problemOf (name: string, value: unknown): string | null {
+  if (typeof value !== 'string' && typeof value !== 'number') return 'must be a string or a number'
+  return Object.hasOwn(REFUSED, name) ? REFUSED[name]?.(String(value)) ?? null : null
 }
 
 /** As JSON, which is how it is kept: there, a character takes up to six bytes. */

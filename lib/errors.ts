@@ -53,7 +53,7 @@ export const FST_AUTH0_LOGIN_REFUSED: FastifyErrorConstructor<{ code: string, st
 
 /** The request's protocol and host are none of those listed in `appBaseUrl`. */
 export const FST_AUTH0_HOST_UNKNOWN: ErrorClass =
-  createError('FST_AUTH0_HOST_UNKNOWN', 'Option "appBaseUrl" does not list %s. Behind a proxy, set Fastify\'s option "trustProxy"', 400, undefined, false)
+  createError('FST_AUTH0_HOST_UNKNOWN', 'Option "appBaseUrl" does not list this host. Behind a proxy, set Fastify\'s option "trustProxy"', 400, undefined, false)
 
 /** The identity provider answered, but not with what the specification demands. The log has the reason. */
 export const FST_AUTH0_PROVIDER_FAILED: ErrorClass =

@@ -8,13 +8,13 @@ import type { User } from './session/sessions.ts'
 /** Parameters of the authorization request (OpenID Connect Core 1.0 §3.1.2.1). All others are passed on as they are. */
 export interface AuthorizationParams {
   /** Default: `openid profile email`. Env: `AUTH0_SCOPE`. */
-  scope?: string
+  scope?: string | undefined
   /** Auth0: the API that the access token is for. Env: `AUTH0_AUDIENCE`. */
-  audience?: string
+  audience?: string | undefined
   /** Auth0: id (`org_…`) or name of an organization; what comes back is verified. */
-  organization?: string
+  organization?: string | undefined
   /** Auth0: the connection to log in with. */
-  connection?: string
+  connection?: string | undefined
   /** How the provider sends the browser back. `form_post` keeps the code out of the URL and needs https. Default: `query`. */
   response_mode?: 'query' | 'form_post'
   /** Seconds since the person last authenticated, at most; what comes back is verified. */
@@ -44,9 +44,9 @@ export interface Routes {
 
 /** How long sessions last, and their cookie. */
 export interface SessionOptions {
-  /** Seconds since the last use. Default: 86 400 (one day). See ASVS 5.0 §7.3.1. */
+  /** Seconds since the last use, 400 days at most. Default: 86 400 (one day). See ASVS 5.0 §7.3.1. */
   idleTimeout?: number
-  /** Seconds since the login, however much it is used. Default: 259 200 (three days). See ASVS 5.0 §7.3.2. */
+  /** Seconds since the login, however much it is used; 400 days at most. Default: 259 200 (three days). See ASVS 5.0 §7.3.2. */
   absoluteTimeout?: number
   cookie?: {
     /** Default: option `name`. On https `__Host-` is put in front. */
@@ -58,25 +58,28 @@ export interface SessionOptions {
   }
 }
 
-/** Options of `app.register(auth0, options)`. What is not given comes from the environment, where a variable is named. */
+/**
+ * Options of `app.register(auth0, options)`. What is not given, or `undefined`, comes from the environment, where a variable is named;
+ * an empty variable counts as none.
+ */
 export interface Auth0Options {
   /** Auth0 tenant or custom domain, a bare host: `tenant.eu.auth0.com`. On loopback, with a port, it means http. Env: `AUTH0_DOMAIN`. */
-  domain?: string
+  domain?: string | undefined
   /** Instead of `domain`: the issuer URL of any OpenID provider. `http:` only on loopback. Env: `AUTH0_ISSUER`. */
-  issuer?: string
+  issuer?: string | undefined
   /** Env: `AUTH0_CLIENT_ID`. */
-  clientId?: string
+  clientId?: string | undefined
   /** Env: `AUTH0_CLIENT_SECRET`. */
-  clientSecret?: string
+  clientSecret?: string | undefined
   /** Encrypts cookies: 32 random characters or more. An array rotates: the first seals, all open. Env: `AUTH0_SECRET`. */
-  secret?: string | readonly string[]
+  secret?: string | readonly string[] | undefined
   /**
    * Public URL of this application, e.g. `https://app.example.com`; a path is what a proxy takes away. Never derived from the Host header:
    * an array is an allow-list, matched with `request.protocol` and `request.host`. Env: `APP_BASE_URL`.
    */
-  appBaseUrl?: string | readonly string[]
+  appBaseUrl?: string | readonly string[] | undefined
   /** The callback as one URL; gives `appBaseUrl` and `routes.callback` when those are absent. Env: `AUTH0_REDIRECT_URI`. */
-  redirectUri?: string
+  redirectUri?: string | undefined
   authorizationParams?: AuthorizationParams
   routes?: Routes
   session?: SessionOptions
@@ -117,8 +120,10 @@ export interface RoutePaths {
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   readonly preset: ProviderPreset
+  readonly clientId: string
+  readonly clientSecret: string
   readonly secrets: readonly string[]
   /** Without a slash behind. One, or an allow-list. */
   readonly appBaseUrls: readonly string[]

@@ -6,7 +6,7 @@ export interface ReturnToRules {
   home: URL
   /** Origins that an absolute `returnTo` may name: those of option `appBaseUrl`. */
   origins: ReadonlySet<string>
-  /** Paths that would loop: callback, login and logout. */
+  /** Pages that would loop, as {@link pageOf} names them: callback, login and logout. */
   forbidden: ReadonlySet<string>
 }
 
@@ -14,20 +14,39 @@ export interface ReturnToRules {
  * Makes of an untrusted `returnTo` an address to redirect to: a path when it is on the home origin, else a URL on one of the
  * allowed origins. Whatever is not surely one of these becomes the home page.
  *
- * @see RFC 9700 §4.11.1 (open redirectors)
+ * @see RFC 9700 §4.11.1 (open redirectors); ASVS 5.0 §3.7.2
  */
-export function safeReturnTo (value: unknown, rules: ReturnToRules): string {
-  const home = rules.home.pathname
-  if (typeof value !== 'string' || value.length > MAX_LENGTH || isSuspicious(value)) return home
-  const url = URL.canParse(value, rules.home.href) ? new URL(value, rules.home) : null
-  if (url === null || !rules.origins.has(url.origin) || url.username !== '' || url.password !== '') return home
-  // `/.//evil.com` has the path `//evil.com`, which as a Location would name a host.
-  if (url.pathname.startsWith('//') || rules.forbidden.has(url.pathname)) return home
-  return url.origin === rules.home.origin ? url.pathname + url.search + url.hash : url.href
+export function safeReturnTo (value: unknown, { home, origins, forbidden }: ReturnToRules): string {
+  const url = parse(value, home)
+  if (url === null || !origins.has(url.origin) || forbidden.has(pageOf(url))) return home.pathname
+  const address = url.origin === home.origin ? url.pathname + url.search + url.hash : url.href
+  // Escapes may have made it longer.
+  return address.length <= MAX_LENGTH ? address : home.pathname
+}
+
+function parse (value: unknown, home: URL): URL | null {
+  if (typeof value !== 'string' || value.length > MAX_LENGTH || isSuspicious(value) || !URL.canParse(value, home.href)) return null
+  const url = new URL(value, home)
+  // `blob:https://app.example.com/` has our origin, too. `/.//evil.com` has the path `//evil.com`, which as a Location would name a host.
+  const isPlain = url.protocol === home.protocol && url.username + url.password === '' && !url.pathname.startsWith('//')
+  return isPlain ? url : null
 }
 
 /** Parsers disagree about control characters and backslashes: WHATWG's drops or turns them, others do not. */
 function isSuspicious (value: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   return /[\u0000-\u001f\u007f-\u009f\\]/.test(value)
+}
+
+/** Names the page that a URL leads to. Fastify can be told to ignore upper case, slashes too many, and what follows a semicolon: so does this. */
+export function pageOf ({ origin, pathname }: URL): string {
+  return origin + unescaped(pathname).toLowerCase().replace(/;.*/s, '').replace(/\/+/g, '/').replace(/\/$/, '')
+}
+
+function unescaped (path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path // no router would find a route for it
+  }
 }

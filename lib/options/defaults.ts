@@ -1,0 +1,15 @@
+/** Every default of an option. */
+export const DEFAULTS = {
+  name: 'auth0',
+  scope: 'openid profile email',
+  routes: { login: '/login', callback: '/callback', logout: '/logout' },
+  session: { idleTimeout: 86_400, absoluteTimeout: 259_200 },
+  cookie: { sameSite: 'lax', maxSize: 12_288 },
+  userInfo: 'missing',
+  rolesClaim: 'roles',
+  permissionsClaim: 'permissions',
+  clientAuthMethod: 'client_secret_post',
+  pushedAuthorizationRequests: false,
+  httpTimeout: 5000,
+  clockTolerance: 30
+} as const

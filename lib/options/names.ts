@@ -1,0 +1,59 @@
+import leven from 'leven'
+import type { Auth0Options, AuthorizationParams, Routes, SessionOptions } from '../options.ts'
+import type { Source } from './source.ts'
+
+/** Fastify's own, for every plugin. */
+type RegisterOption = 'logLevel' | 'logSerializers'
+
+const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
+  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session',
+  'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'clientAuthMethod', 'onLogin', 'onLogout', 'onError',
+  'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
+]
+const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout']
+const SESSION: ReadonlyArray<keyof SessionOptions> = ['idleTimeout', 'absoluteTimeout', 'cookie']
+const COOKIE: ReadonlyArray<keyof NonNullable<SessionOptions['cookie']>> = ['name', 'sameSite', 'maxSize']
+/** Providers know more; these are here to be suggested. */
+const AUTHORIZATION_PARAMS: ReadonlyArray<keyof AuthorizationParams> = ['scope', 'audience', 'organization', 'connection', 'response_mode', 'max_age']
+
+const KNOWN = [
+  ...OPTIONS,
+  ...ROUTES.map(name => `routes.${name}`),
+  ...SESSION.map(name => `session.${name}`),
+  ...COOKIE.map(name => `session.cookie.${name}`),
+  ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`)
+]
+const MAX_DISTANCE = 3 // characters to change; what is further off is no slip of the pen
+
+/** Finds options that do not exist, which would else do nothing without a word. */
+export function refuseUnknownNames ({ options, report }: Source): void {
+  const { routes, session } = options
+  refuseUnknown('', options)
+  refuseUnknown('routes.', routes)
+  refuseUnknown('session.', session)
+  refuseUnknown('session.cookie.', session?.cookie)
+
+  function refuseUnknown (parent: string, given: object | undefined): void {
+    if (typeof given !== 'object' || given === null) return // reported where it is read
+    for (const name of Object.keys(given)) {
+      if (!KNOWN.includes(parent + name)) report(parent + name, `is unknown. ${suggestion(parent, name)}`)
+    }
+  }
+}
+
+/** The nearest option there is, if one is near: first those beside it, then those of the other objects. */
+function suggestion (parent: string, name: string): string {
+  const beside = KNOWN.filter(known => parentOf(known) === parent)
+  const nearest = closest(name, beside) ?? closest(name, KNOWN)
+  return nearest === undefined ? `Known are ${beside.join(', ')}` : `Did you mean "${nearest}"?`
+}
+
+function closest (name: string, known: readonly string[]): string | undefined {
+  const maxDistance = Math.min(MAX_DISTANCE, Math.floor(name.length / 2))
+  const distances = known.map(path => [leven(name.toLowerCase(), path.slice(parentOf(path).length).toLowerCase()), path] as const)
+  return distances.filter(([distance]) => distance <= maxDistance).sort(([a], [b]) => a - b)[0]?.[1]
+}
+
+function parentOf (path: string): string {
+  return path.slice(0, path.lastIndexOf('.') + 1)
+}

@@ -1,0 +1,71 @@
+import type { Config } from '../options.ts'
+import { auth0, oidc, type ProviderPreset } from '../provider/presets.ts'
+import { DEFAULTS } from './defaults.ts'
+import { fromOptionOr, type Source } from './source.ts'
+import { isReadByOthers, parseUrl } from './urls.ts'
+import { parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
+
+type ProviderConfig = Pick<Config,
+  'preset' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
+
+/** In place of a provider that was not given: a list of problems wants to be complete. */
+const NONE = oidc('https://missing.invalid')
+
+/** Who the provider is, who we are to it, and how we talk to it. */
+export function parseProvider (source: Source): ProviderConfig {
+  const { options, report } = source
+  return {
+    preset: parsePreset(source),
+    clientId: parseText('clientId', 'AUTH0_CLIENT_ID', 'the "Client ID" of the application at the provider', source),
+    clientSecret: parseText('clientSecret', 'AUTH0_CLIENT_SECRET', 'the "Client Secret" of the application at the provider', source),
+    clientAuthMethod: parseOneOf('clientAuthMethod', options.clientAuthMethod, DEFAULTS.clientAuthMethod, ['client_secret_post', 'client_secret_basic'], report),
+    pushedAuthorizationRequests: parseOneOf<boolean>('pushedAuthorizationRequests', options.pushedAuthorizationRequests, DEFAULTS.pushedAuthorizationRequests, [true, false], report),
+    userInfo: parseOneOf('userInfo', options.userInfo, DEFAULTS.userInfo, ['missing', 'always', false], report),
+    fetch: parseFunction('fetch', source) ?? ((...call) => globalThis.fetch(...call)),
+    httpTimeout: parseWholeNumber('httpTimeout', options.httpTimeout, DEFAULTS.httpTimeout, { unit: 'milliseconds', max: 600_000 }, report),
+    clockTolerance: parseWholeNumber('clockTolerance', options.clockTolerance, DEFAULTS.clockTolerance, { unit: 'seconds', min: 0, max: 300 }, report)
+  }
+}
+
+function parseText (name: 'clientId' | 'clientSecret', variable: string, what: string, source: Source): string {
+  const given: unknown = source.options[name] ?? source.environment[variable]
+  if (typeof given === 'string' && given !== '') return given
+  source.report(name, `is missing: give ${what}, ${fromOptionOr(variable, source)}`)
+  return ''
+}
+
+/** What is given as option wins over both variables. */
+function parsePreset (source: Source): ProviderPreset {
+  const { options, environment, report } = source
+  const isGiven = options.domain !== undefined || options.issuer !== undefined
+  const domain = isGiven ? options.domain : environment.AUTH0_DOMAIN
+  const issuer = isGiven ? options.issuer : environment.AUTH0_ISSUER
+  if (domain !== undefined && issuer !== undefined) report('issuer', 'and "domain" exclude each other: give one, as option or in AUTH0_DOMAIN or AUTH0_ISSUER')
+  if (issuer !== undefined) return parseIssuer(issuer, source)
+  if (domain !== undefined) return parseDomain(domain, source)
+  report('domain', `is missing: give the domain of your Auth0 tenant, ${fromOptionOr('AUTH0_DOMAIN', source)}; for another provider give "issuer", ${fromOptionOr('AUTH0_ISSUER', source)}`)
+  return NONE
+}
+
+function parseDomain (domain: unknown, { report }: Source): ProviderPreset {
+  if (isHost(domain)) return auth0(domain)
+  // People copy it from the address bar.
+  const host = typeof domain === 'string' && /^https?:\/\/|\//.test(domain) ? domain.replace(/^https?:\/\//, '').replace(/\/.*$/, '') : ''
+  const wanted = isHost(host) ? `"${host}"` : 'a bare host such as "tenant.eu.auth0.com"'
+  report('domain', `must be ${wanted}, without "https://" in front and without a slash or path behind`)
+  return NONE
+}
+
+function isHost (text: unknown): text is string {
+  return typeof text === 'string' && /^[a-z0-9][a-z0-9.-]*(:\d{1,5})?$/i.test(text) &&
+    URL.canParse(`https://${text}`) && new URL(`https://${text}`).hostname === text.toLowerCase().replace(/:\d+$/, '')
+}
+
+function parseIssuer (issuer: unknown, { report }: Source): ProviderPreset {
+  const url = parseUrl('issuer', issuer, report)
+  if (url === null) return NONE
+  // The address of its metadata would say nothing of who answers there (OpenID Connect Discovery 1.0 §4.3).
+  if (url.pathname.includes('/.well-known/')) report('issuer', 'must be the issuer itself, without "/.well-known/…"')
+  if (isReadByOthers(url)) report('issuer', 'must be https: only a provider on this machine may use http (RFC 9700 §2.6)')
+  return oidc(url.href)
+}

@@ -1,0 +1,161 @@
+import t from 'tap'
+import { FST_AUTH0_OPTIONS_INVALID, type Auth0Options } from '../lib/index.ts'
+import { parseOptions } from '../lib/parse-options.ts'
+import { secret } from './helpers/app.ts'
+
+const environment = {
+  AUTH0_DOMAIN: 'tenant.example.com',
+  AUTH0_CLIENT_ID: 'client-from-environment',
+  AUTH0_CLIENT_SECRET: 'client-secret-from-environment',
+  AUTH0_SECRET: secret,
+  APP_BASE_URL: 'https://app.example.com'
+}
+
+t.test('the environment is enough', async t => {
+  const config = parse()
+  t.equal(config.preset.issuer.href, 'https://tenant.example.com/')
+  t.match(config, { clientId: 'client-from-environment', clientSecret: 'client-secret-from-environment', secrets: [secret], appBaseUrls: ['https://app.example.com'] })
+})
+
+t.test('what is not given has the documented default', async t => {
+  const { fetch, preset, ...config } = parse()
+  t.same(config, {
+    name: 'auth0',
+    clientId: 'client-from-environment',
+    clientSecret: 'client-secret-from-environment',
+    clientAuthMethod: 'client_secret_post',
+    pushedAuthorizationRequests: false,
+    userInfo: 'missing',
+    httpTimeout: 5000,
+    clockTolerance: 30,
+    secrets: [secret],
+    appBaseUrls: ['https://app.example.com'],
+    isSecure: true,
+    redirectUri: null,
+    routes: { login: '/login', callback: '/callback', logout: '/logout' },
+    paths: { login: '/login', callback: '/callback', logout: '/logout' },
+    authorizationParams: { scope: 'openid profile email' },
+    isFormPost: false,
+    session: { idleTimeout: 86_400, absoluteTimeout: 259_200 },
+    cookie: { name: '__Host-auth0', sameSite: 'lax', maxSize: 12_288 },
+    rolesClaim: ['roles'],
+    permissionsClaim: ['permissions'],
+    onLogin: undefined,
+    onLogout: undefined,
+    onError: undefined
+  })
+})
+
+t.test('fetch is the global one of the moment, which a tracer may replace', async t => {
+  t.intercept(globalThis, 'fetch', { value: async () => 'replaced' })
+  t.equal(await parse().fetch('https://tenant.example.com/'), 'replaced')
+})
+
+t.test('every option is known, and arrives', async t => {
+  const all: Required<Omit<Auth0Options, 'issuer' | 'redirectUri'>> = {
+    domain: 'login.example.com',
+    clientId: 'id',
+    clientSecret: 'shh',
+    secret: [secret, secret.toUpperCase()],
+    appBaseUrl: ['https://a.example.com/shop/', 'https://b.example.com'],
+    authorizationParams: { scope: 'openid', audience: 'https://api.example.com', max_age: 60, response_mode: 'form_post', acr_values: '2' },
+    routes: { login: '/in', callback: '/back', logout: false },
+    session: { idleTimeout: 60, absoluteTimeout: 120, cookie: { name: 'sid', sameSite: 'strict', maxSize: 8000 } },
+    userInfo: false,
+    rolesClaim: 'https://example.com/roles',
+    permissionsClaim: ['realm_access', 'roles'],
+    pushedAuthorizationRequests: true,
+    clientAuthMethod: 'client_secret_basic',
+    onLogin () {},
+    onLogout () {},
+    onError () {},
+    name: 'staff',
+    fetch: async () => new Response(),
+    httpTimeout: 1000,
+    clockTolerance: 0,
+    prefix: '/app'
+  }
+  const { preset, ...config } = parseOptions({ ...all, logLevel: 'warn', logSerializers: {} } as Auth0Options, {}, '')
+  const { domain, secret: secrets, appBaseUrl, prefix, ...rest } = all
+  t.equal(preset.issuer.href, `https://${domain}/`)
+  t.same(config, {
+    ...rest,
+    secrets,
+    appBaseUrls: ['https://a.example.com/shop', 'https://b.example.com'],
+    isSecure: true,
+    redirectUri: null,
+    routes: { login: '/in', callback: '/back', logout: null },
+    paths: { login: '/app/in', callback: '/app/back', logout: null },
+    authorizationParams: { ...all.authorizationParams, max_age: '60' },
+    isFormPost: true,
+    session: { idleTimeout: 60, absoluteTimeout: 120 },
+    cookie: { name: '__Host-sid', sameSite: 'strict', maxSize: 8000 },
+    rolesClaim: ['https://example.com/roles']
+  })
+})
+
+const chosen: Array<[name: string, options: Auth0Options, variables: Record<string, string>, expected: object]> = [
+  ['an option wins over its variable', { clientId: 'given', authorizationParams: { scope: 'openid' } }, { AUTH0_SCOPE: 'openid email' }, { clientId: 'given', authorizationParams: { scope: 'openid' } }],
+  ['scope and audience come from the environment, too', {}, { AUTH0_SCOPE: 'openid email', AUTH0_AUDIENCE: 'https://api' }, { authorizationParams: { scope: 'openid email', audience: 'https://api' } }],
+  ['an undefined option is one not given', { clientId: undefined, authorizationParams: { scope: undefined } }, {}, { clientId: 'client-from-environment', authorizationParams: { scope: 'openid profile email' } }],
+  ['an empty variable is one not given', {}, { AUTH0_ISSUER: '', AUTH0_SCOPE: '', AUTH0_REDIRECT_URI: '' }, { preset: { issuer: new URL('https://tenant.example.com/') }, authorizationParams: { scope: 'openid profile email' }, redirectUri: null }],
+  ['an issuer wins over the variable of a domain', { issuer: 'https://id.example.com:8443/realms/a' }, {}, { preset: { issuer: new URL('https://id.example.com:8443/realms/a') } }],
+  ['a domain wins over the variable of an issuer', { domain: 'other.example.com' }, { AUTH0_ISSUER: 'https://id.example.com' }, { preset: { issuer: new URL('https://other.example.com/') } }],
+  ['a provider on this machine may use http', { issuer: 'http://[::1]:9000/' }, {}, { preset: { issuer: new URL('http://[::1]:9000/') } }],
+  ['a domain on this machine means http', { domain: 'localhost:4000' }, {}, { preset: { issuer: new URL('http://localhost:4000/') } }],
+  ['http on this machine may stay in production', { appBaseUrl: 'http://localhost:3000' }, { NODE_ENV: 'production' }, { isSecure: false, cookie: { name: 'auth0' } }],
+  ['http elsewhere may be tried out', { appBaseUrl: 'http://192.168.1.9:3000' }, { NODE_ENV: 'development' }, { isSecure: false }],
+  ['form_post works with http on this machine', { appBaseUrl: 'http://localhost:3000', authorizationParams: { response_mode: 'form_post' } }, {}, { isFormPost: true }],
+  ['sessions idle for long may last as long', { session: { idleTimeout: 604_800 } }, {}, { session: { idleTimeout: 604_800, absoluteTimeout: 604_800 } }],
+  ['a secret may have any characters', { secret: 'x<9]w>Zq[4;k"Vb{2}Tn$8(m)Lp%0&Rd*Hs' }, {}, {}]
+]
+for (const [name, options, variables, expected] of chosen) {
+  t.test(name, async t => t.match(parse(options, variables), expected))
+}
+
+t.test('the object of the caller is not changed, nor needed later', async t => {
+  const options = deepFreeze({ ...environmentAsOptions(), secret: [secret], rolesClaim: ['a', 'b'], authorizationParams: { max_age: 5 }, routes: { login: '/in' }, session: { cookie: {} } } as Auth0Options)
+  t.doesNotThrow(() => parseOptions(options, {}, ''))
+  const secrets = [secret]
+  const config = parse({ secret: secrets })
+  secrets.pop()
+  t.same(config.secrets, [secret])
+})
+
+t.test('the variables of provider and client are for the instance named auth0 only', async t => {
+  t.same(problemsOf({ name: 'staff' }).map(line => /"(\w+)"/.exec(line)?.[1]), ['domain', 'clientId', 'clientSecret'])
+  t.notMatch(problemsOf({ name: 'staff' }).join(), 'AUTH0_', 'and no message sends people to them')
+  const own = { name: 'staff', domain: 'staff.example.com', clientId: 'id', clientSecret: 'shh' }
+  const more = { AUTH0_SCOPE: 'openid email', AUTH0_AUDIENCE: 'https://api', AUTH0_REDIRECT_URI: 'https://other.example.com/cb' }
+  t.match(parse(own, more), { clientId: 'id', secrets: [secret], appBaseUrls: ['https://app.example.com'], redirectUri: null, authorizationParams: { scope: 'openid profile email', audience: undefined } })
+  t.match(problemsOf({ ...own, appBaseUrl: 'http://app.example.com' }, { NODE_ENV: 'production' }), [/"appBaseUrl" must be https in production/])
+})
+
+t.test('everything wrong is listed at once', async t => {
+  t.throws(() => parseOptions({ httpTimeout: 0 }, {}, ''), FST_AUTH0_OPTIONS_INVALID)
+  const problems = problemsOf({ scopes: 'openid', routes: { login: 'login' }, httpTimeout: 0, session: { idleTimeout: -1 } } as Auth0Options, Object.fromEntries(Object.keys(environment).map(name => [name, ''])))
+  t.same(problems.map(line => /"([\w.]+)"/.exec(line)?.[1]).sort(), ['appBaseUrl', 'clientId', 'clientSecret', 'domain', 'httpTimeout', 'routes.login', 'scopes', 'secret', 'session.idleTimeout'])
+})
+
+function parse (options: Auth0Options = {}, variables: Record<string, string> = {}) {
+  return parseOptions(options, { ...environment, ...variables }, '')
+}
+
+function environmentAsOptions (): Auth0Options {
+  const { AUTH0_DOMAIN: domain, AUTH0_CLIENT_ID: clientId, AUTH0_CLIENT_SECRET: clientSecret, APP_BASE_URL: appBaseUrl } = environment
+  return { domain, clientId, clientSecret, secret, appBaseUrl }
+}
+
+function problemsOf (options: Auth0Options, variables: Record<string, string> = {}): string[] {
+  try {
+    parse(options, variables)
+    return []
+  } catch (error) {
+    return (error as Error).message.split('\n').slice(1)
+  }
+}
+
+function deepFreeze<T extends object> (value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object') deepFreeze(member)
+  return Object.freeze(value)
+}
