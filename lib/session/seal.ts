@@ -1,9 +1,12 @@
 import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto'
+import { LruMap } from 'toad-cache'
 
 const ALGORITHM = 'aes-256-gcm'
 const IV_BYTES = 12
 const TAG_BYTES = 16
 const DAY = 86_400 // seconds
+const REMEMBERED_KEYS = 1000 // one per secret and day
+const PROTECTED_HEADER = /^\{"alg":"dir","enc":"A256GCM","kid":"([\w-]{8})\.([1-9]\d*)"\}$/
 
 /** Encrypts what a browser keeps for us: JWE compact serialization (RFC 7516 §7.1) with `dir` and `A256GCM`. */
 export interface Seal {
@@ -24,8 +27,11 @@ export function deriveKey (secret: string, purpose: string, day: number): KeyObj
 
 /** The protected header of the seals of one secret, purpose and day; its `kid` names the key and tells nothing of it. */
 export function protectedHeader (secret: string, purpose: string, day: number): string {
-  const name = Buffer.from(hkdfSync('sha256', secret, '', `fastify-auth0 key name\0${purpose}`, 6)).toString('base64url')
-  return Buffer.from(JSON.stringify({ alg: 'dir', enc: 'A256GCM', kid: `${name}.${day}` })).toString('base64url')
+  return Buffer.from(JSON.stringify({ alg: 'dir', enc: 'A256GCM', kid: `${secretName(secret, purpose)}.${day}` })).toString('base64url')
+}
+
+function secretName (secret: string, purpose: string): string {
+  return Buffer.from(hkdfSync('sha256', secret, '', `fastify-auth0 key name\0${purpose}`, 6)).toString('base64url')
 }
 
 /**
@@ -34,16 +40,11 @@ export function protectedHeader (secret: string, purpose: string, day: number): 
  * @param lifetime seconds for which a sealed value is of use; older ones need not open
  */
 export function createSeal (secrets: readonly string[], purpose: string, lifetime: number): Seal {
-  let ring = createKeyRing(secrets, purpose, lifetime)
-
-  function currentRing () {
-    if (ring.day !== today()) ring = createKeyRing(secrets, purpose, lifetime)
-    return ring
-  }
+  const keys = createKeyRing(secrets, purpose, lifetime)
 
   return {
     seal (value) {
-      const { header, key } = currentRing().sealing
+      const { header, key } = keys.ofToday()
       const iv = randomBytes(IV_BYTES)
       const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })
       cipher.setAAD(Buffer.from(header, 'latin1'))
@@ -54,11 +55,12 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
     open (sealed) {
       const [header = '', encryptedKey, iv, text, tag, ...more] = sealed.split('.')
       if (encryptedKey !== '' || more.length > 0) return null
-      const key = currentRing().find(header)
+      const key = keys.find(header)
+      if (key === null) return null
       const ivBytes = decode(iv)
       const textBytes = decode(text)
       const tagBytes = decode(tag)
-      if (key === null || textBytes === null || ivBytes?.length !== IV_BYTES || tagBytes?.length !== TAG_BYTES) return null
+      if (textBytes === null || ivBytes?.length !== IV_BYTES || tagBytes?.length !== TAG_BYTES) return null
       const decipher = createDecipheriv(ALGORITHM, key, ivBytes, { authTagLength: TAG_BYTES })
       decipher.setAAD(Buffer.from(header, 'latin1'))
       decipher.setAuthTag(tagBytes)
@@ -71,25 +73,42 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
   }
 }
 
-/** The keys of today: of every secret, for each day from which something may still be of use, derived when first met. */
+/** The keys of one purpose: of every secret, for each day from which something may still be of use, derived when first met. */
 function createKeyRing (secrets: readonly string[], purpose: string, lifetime: number) {
-  const day = today()
-  const oldest = day - Math.ceil(lifetime / DAY)
-  const keys = new Map<string, () => KeyObject>()
-  for (const secret of secrets) {
-    // Tomorrow too: another host's clock may be ahead of ours.
-    for (let sealedOn = oldest; sealedOn <= day + 1; sealedOn++) {
-      keys.set(protectedHeader(secret, purpose, sealedOn), once(() => deriveKey(secret, purpose, sealedOn)))
+  const secretsByName = new Map(secrets.map(secret => [secretName(secret, purpose), secret]))
+  const derived = new LruMap<{ day: number, key: KeyObject }>(REMEMBERED_KEYS)
+  const days = Math.ceil(lifetime / DAY)
+  let sealing = keyOf(secrets[0] as string, today())
+
+  function keyOf (secret: string, day: number) {
+    return { day, header: protectedHeader(secret, purpose, day), key: deriveKey(secret, purpose, day) }
+  }
+
+  /** Tomorrow's keys too: another host's clock may be ahead of ours. */
+  function isOfUse (day: number): boolean {
+    return day >= today() - days && day <= today() + 1
+  }
+
+  function derive (header: string) {
+    const [, name = '', day = ''] = PROTECTED_HEADER.exec(decode(header)?.toString('latin1') ?? '') ?? []
+    const secret = secretsByName.get(name)
+    if (secret === undefined || !isOfUse(Number(day))) return null
+    const made = keyOf(secret, Number(day))
+    derived.set(made.header, made)
+    return made
+  }
+
+  return {
+    ofToday () {
+      if (sealing.day !== today()) sealing = keyOf(secrets[0] as string, today())
+      return sealing
+    },
+
+    find (header: string): KeyObject | null {
+      const known = derived.get(header) ?? derive(header)
+      return known !== null && isOfUse(known.day) ? known.key : null
     }
   }
-  const header = protectedHeader(secrets[0] as string, purpose, day)
-  const find = (header: string) => keys.get(header)?.() ?? null
-  return { day, sealing: { header, key: find(header) as KeyObject }, find }
-}
-
-function once<T> (make: () => T): () => T {
-  let made: T | undefined
-  return () => (made ??= make())
 }
 
 /** Decodes base64url of one spelling only: Node would ignore foreign characters and spare bits (RFC 4648 §3.5). */
