@@ -26,8 +26,8 @@ export interface RouteServices {
 }
 
 /** Login, callback and logout, in a context of their own: their parser, error pages and log lines are not the application's. */
-export const routes: FastifyPluginAsync<RouteServices> = async (app, services) => {
-  const { config, logins, answerError } = services
+export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, answerError }) => {
+  const services: RouteServices = { config, addresses, logins, logout, answerError } // without Fastify's `prefix`, which would count twice
   // The application's parsers have other limits and results. What is no form counts as an empty one: nobody sends it here.
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: BODY_LIMIT })
