@@ -113,6 +113,25 @@ for (const [name, options, variables, expected] of chosen) {
   t.test(name, async t => t.match(parse(options, variables), expected))
 }
 
+/** Prefix of the Fastify instance, options, and what comes of them. */
+const derived: Array<[name: string, prefix: string, options: Auth0Options, callback: string | null, redirectUri: string | null, appBaseUrls: string[]]> = [
+  ['a redirectUri alone gives base URL and callback', '', { redirectUri: 'https://b.example.com/auth/cb' }, '/auth/cb', 'https://b.example.com/auth/cb', ['https://b.example.com']],
+  ['a redirectUri at the root is a callback, too', '', { redirectUri: 'https://b.example.com' }, '/', 'https://b.example.com/', ['https://b.example.com']],
+  ['a redirectUri below a base URL with a path', '', { redirectUri: 'https://b.example.com/shop/cb', appBaseUrl: 'https://b.example.com/shop' }, '/cb', 'https://b.example.com/shop/cb', ['https://b.example.com/shop']],
+  ['a redirectUri below prefixes', '/outer', { redirectUri: 'https://b.example.com/outer/inner/cb', prefix: '/inner' }, '/outer/inner/cb', 'https://b.example.com/outer/inner/cb', ['https://b.example.com']],
+  ['a redirectUri and the same callback', '', { redirectUri: 'https://b.example.com/cb', routes: { callback: '/cb' } }, '/cb', 'https://b.example.com/cb', ['https://b.example.com']],
+  ['a redirectUri and a callback of one\'s own', '', { redirectUri: 'https://b.example.com/cb', routes: { callback: false } }, null, 'https://b.example.com/cb', ['https://b.example.com']],
+  ['a prefix is joined as Fastify joins it', '/outer/', { prefix: 'inner/', appBaseUrl: 'https://b.example.com' }, '/outer/inner/callback', null, ['https://b.example.com']],
+  ['a prefix that is just a slash is none', '', { prefix: '/', appBaseUrl: 'https://b.example.com' }, '/callback', null, ['https://b.example.com']],
+  ['a base URL is written one way', '', { appBaseUrl: 'HTTPS://B.example.com:443/Shop//' }, '/callback', null, ['https://b.example.com/Shop']]
+]
+for (const [name, prefix, options, callback, redirectUri, appBaseUrls] of derived) {
+  t.test(name, async t => {
+    const config = parseOptions({ ...environmentAsOptions(), appBaseUrl: undefined, ...options }, {}, prefix)
+    t.same([config.paths.callback, config.redirectUri, config.appBaseUrls], [callback, redirectUri, appBaseUrls])
+  })
+}
+
 t.test('the object of the caller is not changed, nor needed later', async t => {
   const options = deepFreeze({ ...environmentAsOptions(), secret: [secret], rolesClaim: ['a', 'b'], authorizationParams: { max_age: 5 }, routes: { login: '/in' }, session: { cookie: {} } } as Auth0Options)
   t.doesNotThrow(() => parseOptions(options, {}, ''))

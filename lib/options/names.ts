@@ -24,6 +24,7 @@ const KNOWN = [
   ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`)
 ]
 const MAX_DISTANCE = 3 // characters to change; what is further off is no slip of the pen
+const MAX_DISTANCE_ELSEWHERE = 1
 
 /** Finds options that do not exist, which would else do nothing without a word. */
 export function refuseUnknownNames ({ options, report }: Source): void {
@@ -44,12 +45,11 @@ export function refuseUnknownNames ({ options, report }: Source): void {
 /** The nearest option there is, if one is near: first those beside it, then those of the other objects. */
 function suggestion (parent: string, name: string): string {
   const beside = KNOWN.filter(known => parentOf(known) === parent)
-  const nearest = closest(name, beside) ?? closest(name, KNOWN)
+  const nearest = closest(name, beside, Math.min(MAX_DISTANCE, name.length / 2)) ?? closest(name, KNOWN, MAX_DISTANCE_ELSEWHERE)
   return nearest === undefined ? `Known are ${beside.join(', ')}` : `Did you mean "${nearest}"?`
 }
 
-function closest (name: string, known: readonly string[]): string | undefined {
-  const maxDistance = Math.min(MAX_DISTANCE, Math.floor(name.length / 2))
+function closest (name: string, known: readonly string[], maxDistance: number): string | undefined {
   const distances = known.map(path => [leven(name.toLowerCase(), path.slice(parentOf(path).length).toLowerCase()), path] as const)
   return distances.filter(([distance]) => distance <= maxDistance).sort(([a], [b]) => a - b)[0]?.[1]
 }

@@ -49,8 +49,8 @@ function parsePreset (source: Source): ProviderPreset {
 
 function parseDomain (domain: unknown, { report }: Source): ProviderPreset {
   if (isHost(domain)) return auth0(domain)
-  // People copy it from the address bar.
-  const host = typeof domain === 'string' && /^https?:\/\/|\//.test(domain) ? domain.replace(/^https?:\/\//, '').replace(/\/.*$/, '') : ''
+  // People copy it from the address bar. Whatever else it is, it may be another variable's secret.
+  const [, host = ''] = /^https?:\/\/([^/]+)/.exec(String(domain)) ?? []
   const wanted = isHost(host) ? `"${host}"` : 'a bare host such as "tenant.eu.auth0.com"'
   report('domain', `must be ${wanted}, without "https://" in front and without a slash or path behind`)
   return NONE

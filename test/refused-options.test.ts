@@ -1,0 +1,162 @@
+import fc from 'fast-check'
+import Fastify from 'fastify'
+import t from 'tap'
+import auth0, { FST_AUTH0_OPTIONS_INVALID, type Auth0Options } from '../lib/index.ts'
+import { secret } from './helpers/app.ts'
+
+const good = { domain: 'tenant.example.com', clientId: 'client-id', clientSecret: 'client-secret-of-the-tests', secret, appBaseUrl: 'https://app.example.com' }
+const noDomain = { domain: undefined }
+
+/** What is given over the good options, the one problem that must be named, and its remedy. */
+type Refusal = [name: string, options: Record<string, unknown>, option: string, remedy: RegExp | string]
+
+const provider: Refusal[] = [
+  ['no provider', noDomain, 'domain', 'AUTH0_DOMAIN; for another provider give "issuer", as option or in AUTH0_ISSUER'],
+  ['two providers', { issuer: 'https://id.example.com' }, 'issuer', 'and "domain" exclude each other'],
+  ['a domain with https://', { domain: 'https://tenant.eu.auth0.com' }, 'domain', 'must be "tenant.eu.auth0.com", without "https://" in front'],
+  ['a domain with a slash behind', { domain: 'tenant.eu.auth0.com/' }, 'domain', 'without a slash or path behind'],
+  ['a domain with a path', { domain: 'https://tenant.eu.auth0.com/api/v2' }, 'domain', 'must be "tenant.eu.auth0.com", without'],
+  ['a domain with another scheme', { domain: 'ftp://tenant.eu.auth0.com' }, 'domain', 'must be a bare host such as "tenant.eu.auth0.com"'],
+  ...['', 'a b', 'user@tenant.example.com', 'tenant..com:', 'tenant.example.com:99999', '1.2.3.4.5', '0x7f.1', '*.example.com', 'https://user:hidden-value@host', 5, null]
+    .map((domain): Refusal => [`the domain ${JSON.stringify(domain)}`, { domain }, 'domain', /must be (a bare|"host")|is missing/]),
+  ['an issuer that is no URL', { ...noDomain, issuer: 'id.example.com' }, 'issuer', 'must be an absolute URL'],
+  ['F3 an http issuer off this machine (RFC 9700 §2.6)', { ...noDomain, issuer: 'http://id.example.com' }, 'issuer', 'must be https: only a provider on this machine may use http'],
+  ['F3 an http issuer that only begins like this machine', { ...noDomain, issuer: 'http://localhost.example.com' }, 'issuer', 'must be https'],
+  ['F3 an http issuer whose domain only begins like an address of this machine', { ...noDomain, issuer: 'http://127.0.0.1.example.com' }, 'issuer', 'must be https'],
+  ['the address of the metadata for the issuer (OpenID Connect Discovery 1.0 §4.3)', { ...noDomain, issuer: 'https://id.example.com/.well-known/openid-configuration' }, 'issuer', 'without "/.well-known/'],
+  ['no client id', { clientId: undefined }, 'clientId', 'is missing: give the "Client ID" of the application at the provider, as option or in AUTH0_CLIENT_ID'],
+  ['an empty client secret', { clientSecret: '' }, 'clientSecret', 'is missing: give the "Client Secret" of the application at the provider, as option or in AUTH0_CLIENT_SECRET'],
+  ['a client id that is no string', { clientId: 5 }, 'clientId', 'is missing'],
+  ['an unknown client authentication', { clientAuthMethod: 'none' }, 'clientAuthMethod', 'must be one of "client_secret_post", "client_secret_basic"'],
+  ['PAR that is neither on nor off', { pushedAuthorizationRequests: 'yes' }, 'pushedAuthorizationRequests', 'must be one of true, false'],
+  ['an unknown UserInfo policy', { userInfo: true }, 'userInfo', 'must be one of "missing", "always", false'],
+  ['a fetch that is none', { fetch: 'https://proxy' }, 'fetch', 'must be a function'],
+  ...[0, -1, 1.5, NaN, Infinity, 600_001, '5', null].map((httpTimeout): Refusal => [`a time-out of ${httpTimeout}`, { httpTimeout }, 'httpTimeout', 'must be a whole number of milliseconds from 1 to 600000']),
+  ...[-1, 301].map((clockTolerance): Refusal => [`a clock ${clockTolerance} s off`, { clockTolerance }, 'clockTolerance', 'must be a whole number of seconds from 0 to 300'])
+]
+
+const remedy = 'give 32 or more random characters, e.g. from "openssl rand -hex 32", as option or in AUTH0_SECRET'
+const secrets: Refusal[] = [
+  ['no secret', { secret: undefined }, 'secret', `is missing: ${remedy}`],
+  ['G14 an empty secret', { secret: '' }, 'secret', `is missing: ${remedy}`],
+  ['G14 an empty list of secrets', { secret: [] }, 'secret', `is missing: ${remedy}`],
+  ['G14 a secret of 31 characters (RFC 8725 §3.5)', { secret: secret.slice(0, 31) }, 'secret', `is too short: ${remedy}`],
+  ['a secret that is no string', { secret: Buffer.alloc(32) }, 'secret', `must be a string: ${remedy}`],
+  ['a second secret that is too short', { secret: [secret, 'short'] }, 'secret[1]', `is too short: ${remedy}`],
+  ['a secret that was forgotten', { secret: [secret, undefined] }, 'secret[1]', `is missing: ${remedy}`],
+  ...[
+    'a long, randomly-generated string stored in env', 'use [openssl rand -hex 32] to generate a 32 bytes value', 'LONG_RANDOM_VALUE_LONG_RANDOM_VALUE',
+    'averylogphrasebiggerthanthirtytwochars', 'a secret with minimum length of 32 characters', 'complex_password_at_least_32_characters_long',
+    'replace-this-with-a-secret-of-your-own-please', '<your secret here, 32 or more of them>', '[put something unguessable in this place]', '$(head -c 32 /dev/urandom | base64)',
+    'changemechangemechangemechangeme', 'supersecretsupersecretsupersecret', 'keyboard cat keyboard cat keyboard cat', 'my-secret-my-other-thing-and-more',
+    '0123456789abcdef0123456789abcdef', 'deadbeefdeadbeefdeadbeefdeadbeef', 'Zk3!vQ8pZk3!vQ8pZk3!vQ8pZk3!vQ8pZk', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'abababababababcdcdcdcdcdcdcdcdcdcd'
+  ].map((sample): Refusal => [`G14 the sample "${sample}"`, { secret: sample }, 'secret', `is a sample or a pattern that others can guess: ${remedy}`])
+]
+
+const noUrl = 'must be an absolute URL such as "https://app.example.com"'
+const addresses: Refusal[] = [
+  ['no appBaseUrl', { appBaseUrl: undefined }, 'appBaseUrl', 'is missing: give the public URL of this application, such as "http://localhost:3000", as option or in APP_BASE_URL'],
+  ['an empty appBaseUrl', { appBaseUrl: '' }, 'appBaseUrl', 'is missing'],
+  ['an empty list', { appBaseUrl: [] }, 'appBaseUrl', 'is missing'],
+  ...['app.example.com', 'localhost:3000', '/app', 'ftp://app.example.com', 'https://', 'https://app.example.com?a', 'https://app.example.com#', 'https://me@app.example.com', 'https://:hidden-value@app.example.com',
+    'https://*.example.com', 'https://app.example.com//elsewhere.example', 5, {}].map((appBaseUrl): Refusal => [`the appBaseUrl ${JSON.stringify(appBaseUrl)}`, { appBaseUrl }, 'appBaseUrl', noUrl]),
+  ['one bad URL in a list', { appBaseUrl: ['https://app.example.com', 'b.example.com'] }, 'appBaseUrl[1]', noUrl],
+  ['http beside https', { appBaseUrl: ['https://app.example.com', 'http://b.example.com'] }, 'appBaseUrl', 'must list URLs of one scheme'],
+  ['a host twice', { appBaseUrl: ['https://app.example.com/a', 'https://app.example.com/b'] }, 'appBaseUrl', 'must list every host once'],
+  ['a redirectUri that is no URL', { redirectUri: '/callback' }, 'redirectUri', noUrl],
+  ['a redirectUri that another host gets', { redirectUri: 'https://other.example.com/callback' }, 'redirectUri', 'must begin with "appBaseUrl"'],
+  ['a redirectUri whose host only begins like ours', { redirectUri: 'https://app.example.com.evil.com/callback' }, 'redirectUri', 'must begin with "appBaseUrl"'],
+  ['a redirectUri outside the prefix', { redirectUri: 'https://app.example.com/callback', prefix: '/app' }, 'redirectUri', 'must begin with "appBaseUrl" and the prefix "/app"'],
+  ['a redirectUri and another callback', { redirectUri: 'https://app.example.com/cb', routes: { callback: '/callback' } }, 'redirectUri', 'and "routes.callback" must be the same place'],
+  ['a redirectUri and a list of hosts', { redirectUri: 'https://app.example.com/cb', appBaseUrl: ['https://app.example.com', 'https://b.example.com'] }, 'redirectUri', 'and a list of "appBaseUrl" exclude each other'],
+  ['a redirectUri that Fastify would take for a pattern', { redirectUri: 'https://app.example.com/:tenant' }, 'routes.callback', 'must be a path such as'],
+  ['a callback of one\'s own, somewhere', { routes: { callback: false } }, 'redirectUri', 'say where your own callback is'],
+  ['a callback of one\'s own on another host', { routes: { callback: false }, redirectUri: 'https://other.example.com/cb' }, 'redirectUri', 'must be on the host of "appBaseUrl"'],
+  ...['login', '/:tenant', '/*', '/a?b', '/a//b', '//login', '/a/../b', '/./a', '/%61', '', true, null].map((login): Refusal => [`the route ${JSON.stringify(login)}`, { routes: { login } }, 'routes.login', 'must be a path such as "/login", or false']),
+  ['two routes at one path', { routes: { login: '/callback' } }, 'routes', 'must be different from each other'],
+  ['routes that are no object', { routes: '/login' }, 'routes', 'must be an object'],
+  ...['/:tenant', '/a//b', '//', '/*', '/..', '/a b', '.evil.com/@'].map((prefix): Refusal => [`the prefix ${prefix}`, { prefix }, 'prefix', 'must be a path such as "/app", without parameters'])
+]
+
+const others: Refusal[] = [
+  ['sessions that are no object', { session: [] }, 'session', 'must be an object'],
+  ['no sessions at all', { session: null }, 'session', 'must be an object'],
+  ['sessions in a word', { session: 'redis' }, 'session', 'must be an object'],
+  ['a cookie in a word', { session: { cookie: 'sid' } }, 'session.cookie', 'must be an object'],
+  ['no idle time', { session: { idleTimeout: 0 } }, 'session.idleTimeout', 'must be a whole number of seconds from 1 to 34560000'],
+  ['more than 400 days', { session: { absoluteTimeout: 34_560_001 } }, 'session.absoluteTimeout', 'must be a whole number of seconds from 1 to 34560000'],
+  ['an idle time longer than the session', { session: { idleTimeout: 100, absoluteTimeout: 99 } }, 'session.idleTimeout', 'must not be longer than "session.absoluteTimeout"'],
+  ['a cookie that crosses sites', { session: { cookie: { sameSite: 'none' } } }, 'session.cookie.sameSite', 'must be one of "lax", "strict"'],
+  ['a cookie budget that Node cannot take', { session: { cookie: { maxSize: 65_537 } } }, 'session.cookie.maxSize', 'must be a whole number of bytes from 1 to 65536'],
+  ...['a.b', 'a;b', '', 'a=b', 5].map((name): Refusal => [`the cookie name ${JSON.stringify(name)}`, { session: { cookie: { name } } }, 'session.cookie.name', 'must consist of letters']),
+  ...['two words', '1st', 'a-b', '', 5].map((name): Refusal => [`the name ${JSON.stringify(name)}`, { name, session: { cookie: { name: 'sid' } } }, 'name', 'must be a word that can name a property']),
+  ...[[], '', ['roles', ''], [5], {}].map((rolesClaim): Refusal => [`the claim path ${JSON.stringify(rolesClaim)}`, { rolesClaim }, 'rolesClaim', 'must be the name of a claim']),
+  ...['onLogin', 'onLogout', 'onError'].map((name): Refusal => [`${name} that is no function`, { [name]: {} }, name, 'must be a function']),
+  ['parameters in a word', { authorizationParams: 'openid' }, 'authorizationParams', 'must be an object'],
+  ['a scope without openid', { authorizationParams: { scope: 'profile email' } }, 'authorizationParams.scope', 'must contain "openid"'],
+  ['a scope that only contains the letters', { authorizationParams: { scope: 'openid2 xopenid' } }, 'authorizationParams.scope', 'must contain "openid"'],
+  ['a parameter that is no text', { authorizationParams: { claims: { id_token: {} } } }, 'authorizationParams.claims', 'must be a string or a number'],
+  ...['token', 'id_token token', 'id_token', 'code id_token', 'code token', 'none'].map((type): Refusal =>
+    [`A13 the response type "${type}" (RFC 9700 §2.1.2)`, { authorizationParams: { response_type: type } }, 'authorizationParams.response_type', 'can only be "code"']),
+  ...['password', 'implicit', 'client_credentials', 'authorization_code'].map((type): Refusal =>
+    [`A13 the grant "${type}" (RFC 9700 §2.4)`, { authorizationParams: { grant_type: type } }, 'authorizationParams.grant_type', 'the password grant must not be used']),
+  ...['fragment', 'web_message', 'query.jwt'].map((mode): Refusal => [`the response mode ${mode}`, { authorizationParams: { response_mode: mode } }, 'authorizationParams.response_mode', 'can be "query" or "form_post"']),
+  ['form_post over http', { appBaseUrl: 'http://app.example.com', authorizationParams: { response_mode: 'form_post' } }, 'authorizationParams.response_mode', 'needs an https "appBaseUrl"'],
+  ...[-1, 1.5, NaN, 'soon'].map((age): Refusal => [`max_age ${age}`, { authorizationParams: { max_age: age } }, 'authorizationParams.max_age', 'must be a number of seconds']),
+  ...['client_id', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri'].map((name): Refusal =>
+    [`a ${name} of one's own`, { authorizationParams: { [name]: 'mine' } }, `authorizationParams.${name}`, 'is not yours to set'])
+]
+
+const unknown: Refusal[] = [
+  ['a slip of the pen', { clientID: 'x' }, 'clientID', 'is unknown. Did you mean "clientId"?'],
+  ['a name of another library', { baseURL: 'x' }, 'baseURL', 'Did you mean "appBaseUrl"?'],
+  ['a route of no kind', { routes: { register: '/new' } }, 'routes.register', 'Known are routes.login, routes.callback, routes.logout'],
+  ['a slip in routes', { routes: { Login: '/in' } }, 'routes.Login', 'Did you mean "routes.login"?'],
+  ['a slip in session', { session: { idleTimeOut: 5 } }, 'session.idleTimeOut', 'Did you mean "session.idleTimeout"?'],
+  ['a slip in session.cookie', { session: { cookie: { samesite: 'lax' } } }, 'session.cookie.samesite', 'Did you mean "session.cookie.sameSite"?'],
+  ['an option that stands in another object', { audience: 'x' }, 'audience', 'Did you mean "authorizationParams.audience"?'],
+  ['another one', { idleTimeout: 60 }, 'idleTimeout', 'Did you mean "session.idleTimeout"?'],
+  ['a word near to none', { colour: 'red' }, 'colour', 'is unknown. Known are domain, issuer, clientId'],
+  ['a name of the prototype', { hasOwnProperty: 1 }, 'hasOwnProperty', 'is unknown']
+]
+
+for (const [name, options, option, text] of [...provider, ...secrets, ...addresses, ...others, ...unknown]) {
+  t.test(`refuses ${name}, as option "${option}"`, async t => {
+    const problems = await problemsOf(options)
+    t.equal(problems.length, 1, problems.join())
+    t.ok(problems[0]?.startsWith(`- Option "${option}" `), problems[0])
+    t.match(problems[0], text)
+  })
+}
+
+t.test('refuses an http appBaseUrl in production, unless it is on this machine', async t => {
+  const before = process.env.NODE_ENV
+  t.teardown(() => { process.env.NODE_ENV = before })
+  process.env.NODE_ENV = 'production'
+  t.match(await problemsOf({ appBaseUrl: 'http://app.example.com' }), ['- Option "appBaseUrl" must be https in production (NODE_ENV): over http, sessions can be stolen'])
+  t.match(await problemsOf({ appBaseUrl: undefined, redirectUri: 'http://app.example.com/cb' }), ['- Option "appBaseUrl" must be https in production'])
+  for (const appBaseUrl of ['http://localhost:3000', 'http://127.0.0.1', 'http://[::1]:80', 'http://app.localhost']) t.same(await problemsOf({ appBaseUrl }), [])
+})
+
+t.test('no message has a value in it, whatever was mixed up', async t => {
+  const names = ['domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
+  const leak = 'S3cr3t/leak value'
+  const value = fc.constantFrom(leak, [leak], [[leak]], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`)
+  await fc.assert(fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), value), async options => {
+    const message = (await problemsOf(options)).join()
+    return !message.includes('S3cr3t') && !message.includes('leak')
+  }), { numRuns: 200 })
+})
+
+async function problemsOf (options: Record<string, unknown>): Promise<string[]> {
+  const app = Fastify()
+  try {
+    await app.register(auth0, { ...good, ...options } as Auth0Options)
+    return []
+  } catch (error) {
+    if (!(error instanceof FST_AUTH0_OPTIONS_INVALID)) throw error
+    return error.message.split('\n').slice(1)
+  } finally {
+    await app.close()
+  }
+}
