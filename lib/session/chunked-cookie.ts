@@ -4,6 +4,7 @@ import { clearCookie, cookieNames, readCookie, setCookie, type CookieAttributes 
 // Browsers keep 4,096 bytes of name and value (RFC 6265bis §5.7); the rest is for the name.
 const MAX_VALUE = 3800
 const GENERATION = 8 // characters
+const FINGERPRINT = 22 // characters; as long as a seal's tag
 
 /**
  * A long value in one cookie, or in several: `name.0`, `name.1`, … each as `generation.count.part`.
@@ -12,18 +13,18 @@ const GENERATION = 8 // characters
  * order answers arrive in.
  */
 export interface ChunkedCookie {
+  /** The whole value; `null` when there is none, a part is missing, or parts do not belong together. */
   read (request: AnyRequest): string | null
+  /** @param maxAge seconds */
   write (request: AnyRequest, reply: AnyReply, value: string, maxAge: number): void
   clear (request: AnyRequest, reply: AnyReply): void
+  /** Tells the cookies that a request sent, of use or not, from others of their names; empty when it sent none. */
+  fingerprint (request: AnyRequest): string
 }
 
 /** @param maxSize bytes of all parts together; a longer value is not read */
 export function createChunkedCookie (name: string, maxSize: number, attributes: CookieAttributes): ChunkedCookie {
   const maxCount = Math.ceil(maxSize / MAX_VALUE)
-
-  function read (request: AnyRequest): string | null {
-    return readCookie(request, name) ?? readChunks(request)
-  }
 
   function readChunks (request: AnyRequest): string | null {
     const first = parseChunk(readCookie(request, `${name}.0`))
@@ -42,7 +43,10 @@ export function createChunkedCookie (name: string, maxSize: number, attributes: 
   }
 
   return {
-    read,
+    read (request) {
+      const value = readCookie(request, name) ?? readChunks(request)
+      return value !== null && value.length <= maxSize ? value : null
+    },
 
     write (request, reply, value, maxAge) {
       const cookies = split(name, value)
@@ -53,6 +57,10 @@ export function createChunkedCookie (name: string, maxSize: number, attributes: 
 
     clear (request, reply) {
       for (const sent of sentNames(request)) clearCookie(reply, sent, attributes)
+    },
+
+    fingerprint (request) {
+      return sentNames(request).map(sent => `${sent}=${readCookie(request, sent)?.slice(-FINGERPRINT) ?? ''}`).join(';')
     }
   }
 }

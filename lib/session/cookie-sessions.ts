@@ -1,17 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { FifoMap, LruMap } from 'toad-cache'
-import {
-  FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_DATA_INVALID, FST_AUTH0_SESSION_TOO_LARGE, FST_AUTH0_SESSION_WRITTEN
-} from '../errors.ts'
+import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_TOO_LARGE, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
 import type { CookieAttributes } from './cookies.ts'
+import { frozenCopy, verifyJson } from './frozen-json.ts'
 import type { Seal } from './seal.ts'
+import { SessionMemory } from './session-memory.ts'
 import type { Login, NewLogin, Session, Sessions } from './sessions.ts'
-
-const TAG_LENGTH = 22 // characters of a seal's tag, its end
-const REMEMBERED_LOGINS = 2000 // opened lately; some 10 kB each
-const REMEMBERED_ENDS = 10_000
 
 /** What encrypted-cookie sessions need to know. Times in seconds. */
 export interface CookieSessionOptions {
@@ -26,33 +21,32 @@ export interface CookieSessionOptions {
 
 interface Services extends CookieSessionOptions {
   cookie: ChunkedCookie
-  /** Opening costs more than looking up; asked only after `ended`, and its times are checked like any other's. */
-  opened: LruMap<{ sealed: string, login: Login }>
-  /** Ids of sessions that ended here: an answer still under way must not set their cookie again. */
-  ended: FifoMap<true>
+  memory: SessionMemory
 }
 
 /** Sessions that live in the browser, encrypted, and nowhere else. */
 export function createCookieSessions (options: CookieSessionOptions): Sessions {
-  const services: Services = {
-    ...options,
-    cookie: createChunkedCookie(options.name, options.maxSize, options.attributes),
-    opened: new LruMap(REMEMBERED_LOGINS),
-    ended: new FifoMap(REMEMBERED_ENDS, options.absoluteTimeout * 1000)
-  }
+  const cookie = createChunkedCookie(options.name, options.maxSize, options.attributes)
+  const services: Services = { ...options, cookie, memory: new SessionMemory(options) }
   return { open: request => new CookieSession(services, request) }
 }
 
 class CookieSession implements Session {
   readonly #services: Services
   readonly #request: AnyRequest
+  /** When this request began to ask, by the memory's count. */
+  readonly #turn: number
+  /** What the cookie holds, be it of use or not. */
+  #sent: Login | null = null
   #login: Login | null | undefined
   #pending: string | null = null
+  #isEnd = false
   #isWritten = false
 
   constructor (services: Services, request: AnyRequest) {
     this.#services = services
     this.#request = request
+    this.#turn = services.memory.turn
   }
 
   get login (): Login | null {
@@ -61,72 +55,75 @@ class CookieSession implements Session {
   }
 
   async start (login: NewLogin): Promise<void> {
-    const previous = this.login
-    const id = randomBytes(16).toString('base64url')
-    this.#write({ ...login, id, data: {}, createdAt: now(), usedAt: now() })
-    if (previous !== null) this.#services.ended.set(previous.id, true)
+    const previous = this.login ?? this.#sent
+    this.#write({ ...login, id: randomBytes(16).toString('base64url'), data: {}, createdAt: now(), usedAt: now() })
+    const { memory, cookie } = this.#services
+    if (previous !== null) memory.end(previous.id)
+    memory.replaced(cookie.fingerprint(this.#request), true)
   }
 
   async update (data: Record<string, unknown>): Promise<void> {
     const login = this.login
     if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
-    if (typeof data !== 'object' || data === null || Array.isArray(data)) throw new FST_AUTH0_SESSION_DATA_INVALID()
-    this.#write({ ...login, data: { ...login.data, ...data }, usedAt: now() })
+    verifyJson(data)
+    // Using what is over already does not bring it back.
+    const usedAt = this.#isAlive(login) ? now() : login.usedAt
+    this.#write({ ...login, data: { ...login.data, ...data }, usedAt })
   }
 
   async end (): Promise<void> {
     this.#assertUnwritten()
-    if (this.login !== null) this.#services.ended.set(this.login.id, true)
+    if (this.login !== null) this.#services.memory.end(this.login.id)
     this.#login = null
     this.#pending = null
+    this.#isEnd = true
   }
 
   commit (reply: AnyReply): void {
-    const login = this.#login
-    if (login === undefined || this.#isWritten) return // nobody asked, or an error made Fastify send twice
+    if (this.#isWritten) return // an error made Fastify send twice
     this.#isWritten = true
-    // Cookies that we cannot use go; an anonymous visitor sent none.
-    if (login === null) return this.#services.cookie.clear(this.#request, reply)
-    // Ended by another request meanwhile. The browser may have a newer session already: leave it alone.
-    if (this.#isEnded(login)) return
+    const login = this.#login
+    if (login === undefined) return // nobody asked
+    if (login === null) return this.#clear(reply)
     forbidCaching(reply)
-    if (this.#pending === null && this.#isDue(login)) this.#seal({ ...login, usedAt: now() })
+    // Over meanwhile, by its times or by another request. The browser may have a newer session already: leave it alone.
+    if (!this.#isAlive(login)) return
+    const { seal, cookie, memory, idleTimeout, absoluteTimeout } = this.#services
+    if (this.#pending === null && this.#isDue(login) && !isForOthers(reply)) this.#pending = seal.seal({ ...login, usedAt: now() })
     if (this.#pending === null) return
-    const maxAge = Math.min(this.#services.idleTimeout, login.createdAt + this.#services.absoluteTimeout - now())
-    this.#services.cookie.write(this.#request, reply, this.#pending, maxAge)
+    memory.wrote(login.id)
+    cookie.write(this.#request, reply, this.#pending, Math.min(idleTimeout, login.createdAt + absoluteTimeout - now()))
+  }
+
+  /** Cookies that are of no use go. Not those in whose place another answer may have put a newer session. */
+  #clear (reply: AnyReply): void {
+    const { cookie, memory } = this.#services
+    const cookies = cookie.fingerprint(this.#request)
+    if (cookies === '') return // a visitor who never logged in
+    const isReplaced = (this.#sent !== null && memory.hasEnded(this.#sent.id)) || memory.wereReplacedSince(cookies, this.#turn)
+    if (!this.#isEnd && (isReplaced || isForOthers(reply))) return
+    forbidCaching(reply)
+    memory.replaced(cookies, false)
+    cookie.clear(this.#request, reply)
   }
 
   #read (): Login | null {
-    const sealed = this.#services.cookie.read(this.#request)
-    if (sealed === null) return null
-    const login = this.#open(sealed)
-    return login !== null && this.#isAlive(login) ? login : null
-  }
-
-  #open (sealed: string): Login | null {
-    const { opened, seal } = this.#services
-    const tag = sealed.slice(-TAG_LENGTH)
-    const known = opened.get(tag)
-    if (known?.sealed === sealed) return known.login
-    const login = seal.open(sealed)
-    if (login === null) return null
-    // A copy: what was cut from a header would keep the whole header in memory.
-    opened.set(tag, { sealed: Buffer.from(sealed, 'latin1').toString('latin1'), login: deepFreeze(login as Login) })
-    return login as Login
+    const { cookie, memory } = this.#services
+    const sealed = cookie.read(this.#request)
+    if (sealed !== null) this.#sent = memory.open(sealed)
+    return this.#sent !== null && this.#isAlive(this.#sent) ? this.#sent : null
   }
 
   /** By our clock, whatever the browser made of Max-Age (ASVS 5.0 §7.3.1, §7.3.2). */
   #isAlive (login: Login): boolean {
-    const { idleTimeout, absoluteTimeout } = this.#services
-    return now() < login.usedAt + idleTimeout && now() < login.createdAt + absoluteTimeout && !this.#isEnded(login)
+    const { idleTimeout, absoluteTimeout, memory } = this.#services
+    return now() < login.usedAt + idleTimeout && now() < login.createdAt + absoluteTimeout && !memory.hasEnded(login.id)
   }
 
-  #isEnded (login: Login): boolean {
-    return this.#services.ended.get(login.id) === true
-  }
-
+  /** Once in a tenth of the idle time-out for all requests together, and never over what another one wrote meanwhile. */
   #isDue (login: Login): boolean {
-    return now() - login.usedAt >= this.#services.idleTimeout / 10
+    const { turn, at } = this.#services.memory.lastWrite(login.id)
+    return turn <= this.#turn && now() - Math.max(login.usedAt, at) >= this.#services.idleTimeout / 10
   }
 
   #write (login: Login): void {
@@ -136,13 +133,12 @@ class CookieSession implements Session {
 
   /** Seals a login, and gives it back as a later request will read it. */
   #seal (login: Login): Login {
-    const read = jsonCopy(login)
-    const sealed = this.#services.seal.seal(read)
-    if (sealed.length > this.#services.maxSize) {
-      throw new FST_AUTH0_SESSION_TOO_LARGE(sealed.length, this.#services.maxSize, largestParts(read))
-    }
+    const { seal, maxSize } = this.#services
+    const read = frozenCopy(login)
+    const sealed = seal.seal(read)
+    if (sealed.length > maxSize) throw new FST_AUTH0_SESSION_TOO_LARGE(sealed.length, maxSize, largestParts(read))
     this.#pending = sealed
-    return deepFreeze(read)
+    return read
   }
 
   #assertUnwritten (): void {
@@ -155,26 +151,20 @@ function forbidCaching (reply: AnyReply): void {
   if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-store')
 }
 
-function jsonCopy (login: Login): Login {
-  try {
-    return JSON.parse(JSON.stringify(login))
-  } catch (error) {
-    throw new FST_AUTH0_SESSION_DATA_INVALID({ cause: error }) // a cycle, or a BigInt
-  }
+/** Whether the application lets caches give the answer to others: with a cookie of ours in it, they would get that too (RFC 9111 §7.3). */
+function isForOthers (reply: AnyReply): boolean {
+  const said = String(reply.getHeader('cache-control') ?? '')
+  return /age=["0]*[1-9]/i.test(said) && !/private|no-store/i.test(said)
 }
 
 function largestParts ({ user, data, idToken }: Login): string {
-  const parts = Object.entries({ ...user, idToken, ...data }).map(([name, value]) => [name, JSON.stringify(value).length] as const)
-  return parts.sort(([, a], [, b]) => b - a).slice(0, 3).map(([name, size]) => `${name} (${size})`).join(', ')
+  const parts = { ...prefixed('claim ', user), 'the ID token': idToken, ...prefixed('session data ', data) }
+  const sizes = Object.entries(parts).map(([name, value]) => ({ name: name.slice(0, 60), size: Buffer.byteLength(JSON.stringify(value)) }))
+  return sizes.sort((a, b) => b.size - a.size).slice(0, 3).map(({ name, size }) => `${name} (${size})`).join(', ')
 }
 
-/** One login is shared by all requests that bring its cookie; a handler must not change it for the others. */
-function deepFreeze<T> (value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const member of Object.values(value)) deepFreeze(member)
-  }
-  return value
+function prefixed (prefix: string, members: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [prefix + name, value]))
 }
 
 function now (): number {
