@@ -58,8 +58,7 @@ function startDeadline (timeout: number, closing: AbortSignal) {
   const onClosing = () => giveUp('the application is closing')
   if (closing.aborted) onClosing()
   closing.addEventListener('abort', onClosing)
-  // Not kept alive for a call that nobody may wait for; the call's own socket does that.
-  const timer = setTimeout(giveUp, timeout, `not complete within ${timeout} ms`).unref()
+  const timer = setTimeout(giveUp, timeout, `not complete within ${timeout} ms`)
   const passed = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   const stop = () => {
     clearTimeout(timer)
