@@ -44,7 +44,7 @@ export function compileConditions (options: RequireAuthOptions): Condition {
   if (roles !== undefined) conditions.push(compileList(roles, caller => caller.roles))
   if (permissions !== undefined) conditions.push(compileList(permissions, caller => caller.permissions))
   if (typeof claims === 'object') conditions.push(...Object.entries(claims).map(compileClaim))
-  if (typeof claims === 'function') conditions.push((_caller, user, request) => claims(user, request))
+  if (typeof claims === 'function') conditions.push((_caller, user, request) => strictly(claims(user, request)))
   return conditions.reduce(and, () => true)
 }
 
@@ -52,17 +52,21 @@ export function compileConditions (options: RequireAuthOptions): Condition {
 function and (first: Condition, second: Condition): Condition {
   return (...call) => {
     const verdict = first(...call)
-    if (isPromise(verdict)) return verdict.then(holds => holds === true && second(...call))
-    return verdict === true && second(...call)
+    return isPromise(verdict) ? verdict.then(holds => holds && second(...call)) : verdict && second(...call)
   }
 }
 
-function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as Promise<T> | null | undefined)?.then === 'function'
+/** What a function of the application says, of which only `true` admits: an empty list would be as good as a yes. */
+function strictly (verdict: boolean | Promise<boolean>): boolean | Promise<boolean> {
+  return isPromise(verdict) ? verdict.then(holds => holds === true) : verdict === true
+}
+
+function isPromise (verdict: boolean | Promise<boolean>): verdict is Promise<boolean> {
+  return typeof (verdict as Promise<boolean> | undefined)?.then === 'function'
 }
 
 function compileClaim ([name, wanted]: [string, WantedClaim]): Condition {
-  if (typeof wanted === 'function') return (_caller, user) => wanted(own(user, name))
+  if (typeof wanted === 'function') return (_caller, user) => strictly(wanted(own(user, name)))
   const accepted: readonly unknown[] = [wanted].flat()
   return (_caller, user) => [own(user, name)].flat().some(value => accepted.includes(value))
 }
@@ -79,7 +83,10 @@ function own (user: Readonly<User>, name: string): unknown {
 }
 
 function compileList (wanted: Wanted, held: (caller: RequestAuth) => readonly string[]): Condition {
-  if (typeof wanted === 'object' && 'anyOf' in wanted) return caller => wanted.anyOf.some(item => held(caller).includes(item))
+  if (typeof wanted === 'object' && 'anyOf' in wanted) {
+    const any = [...wanted.anyOf]
+    return caller => held(caller).some(item => any.includes(item))
+  }
   const all = [wanted].flat() as string[]
   return caller => all.every(item => held(caller).includes(item))
 }
