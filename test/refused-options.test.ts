@@ -124,7 +124,7 @@ for (const [name, options, option, text] of [...provider, ...secrets, ...address
   t.test(`refuses ${name}, as option "${option}"`, async t => {
     const problems = await problemsOf(options)
     t.equal(problems.length, 1, problems.join())
-    t.ok(problems[0]?.startsWith(`- Option "${option}" `), problems[0])
+    t.ok(problems[0]?.startsWith(`- Option "${option}" `), String(problems[0]))
     t.match(problems[0], text)
   })
 }
