@@ -23,6 +23,11 @@ export interface Effort {
   warmUp: number
 }
 
+/** How often one process is asked in a run: with so many visits, or more, every one of them is made once only. */
+export function visitsPerProcess ({ rounds, slice, warmUp }: Effort): number {
+  return warmUp + rounds * slice
+}
+
 /**
  * Measures the server's CPU time per request, in microseconds: a list for each candidate, a measurement for each round.
  *

@@ -25,7 +25,7 @@ export interface Figure {
   title: string
   value: Spread
   unit: string
-  atMost: number
+  atMost: number | null
 }
 
 /** Puts measurements into words and numbers. */
@@ -48,7 +48,7 @@ function reportRow ({ title, candidates, limits }: Row, measured: Map<Candidate,
       candidate: candidate.name,
       floor: floor.name,
       ratio: spreadOf(of(candidate).map((time, round) => time / (of(floor)[round] as number))),
-      atMost: Number.isFinite(atMost) ? atMost : null // JSON has no Infinity
+      atMost
     }))
   }
 }
@@ -56,10 +56,10 @@ function reportRow ({ title, candidates, limits }: Row, measured: Map<Candidate,
 /** What is above its limit, in words. */
 export function findExcesses ({ rows, figures }: Report): string[] {
   const ratios = rows.flatMap(({ title, ratios }) => ratios
-    .filter(({ ratio, atMost }) => atMost !== null && ratio.median > atMost)
+    .filter(({ ratio, atMost }) => isAbove(ratio, atMost))
     .map(({ candidate, ratio, atMost }) => `${title}: ${candidate} is × ${ratio.median.toFixed(2)}, at most ${atMost}`))
   const others = figures
-    .filter(({ value, atMost }) => value.median > atMost)
+    .filter(({ value, atMost }) => isAbove(value, atMost))
     .map(({ title, value, unit, atMost }) => `${title}: ${value.median.toFixed(0)} ${unit}, at most ${atMost}`)
   return [...ratios, ...others]
 }
@@ -73,7 +73,7 @@ export function formatReport (report: Report): string {
       lines.push(`  ${name.padEnd(40)} ${formatSpread(microseconds, 1)} µs CPU per request`)
     }
     for (const { candidate, floor, ratio, atMost } of ratios) {
-      lines.push(`  × ${formatSpread(ratio, 2)} ${candidate} / ${floor}${atMost === null ? '' : verdict(ratio, atMost)}`)
+      lines.push(`  × ${formatSpread(ratio, 2)} ${candidate} / ${floor}${verdict(ratio, atMost)}`)
     }
   }
   lines.push('', 'besides')
@@ -87,6 +87,10 @@ function formatSpread ({ low, median, high }: Spread, digits: number): string {
   return `${median.toFixed(digits).padStart(6)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`
 }
 
-function verdict ({ median }: Spread, atMost: number): string {
-  return ` - at most ${atMost}: ${median <= atMost ? 'yes' : 'NO'}`
+function verdict (value: Spread, atMost: number | null): string {
+  return atMost === null ? '' : ` - at most ${atMost}: ${isAbove(value, atMost) ? 'NO' : 'yes'}`
+}
+
+function isAbove ({ median }: Spread, atMost: number | null): boolean {
+  return atMost !== null && median > atMost
 }

@@ -8,18 +8,25 @@ import { createTenant } from './tenant.ts'
 export interface SessionCookies {
   /** One for each person, made by fastify-auth0 in a real login against a tenant in memory. */
   ours: string[]
+  /** Many more, of the same people: their sessions, sealed anew by `updateSession`. */
+  unseen: string[]
   /** One for each person, holding as many bytes in the floor's own seal. */
   floor: string[]
 }
 
 /** Logs in so many people through the plugin, and makes the floor's cookies as large as theirs. */
-export async function logInEverybody (count: number): Promise<SessionCookies> {
+export async function makeSessions (people: number, unseenCount: number): Promise<SessionCookies> {
   const tenant = createTenant()
   const app = build(tenant)
+  app.register(async app => {
+    app.post('/again', async request => request.auth0.updateSession({}))
+  })
   const ours: string[] = []
-  for (let number = 0; number < count; number++) ours.push(await logIn(app, tenant, number))
+  for (let number = 0; number < people; number++) ours.push(await logIn(app, tenant, number))
+  const unseen: string[] = []
+  for (let count = 0; count < unseenCount; count++) unseen.push(await sealAgain(app, ours[count % people] as string))
   await app.close()
-  return { ours, floor: ours.map((cookie, number) => floorCookie(number, sealedBytes(cookie))) }
+  return { ours, unseen, floor: ours.map((cookie, number) => floorCookie(number, sealedBytes(cookie))) }
 }
 
 async function logIn (app: FastifyInstance, tenant: ReturnType<typeof createTenant>, number: number): Promise<string> {
@@ -30,6 +37,12 @@ async function logIn (app: FastifyInstance, tenant: ReturnType<typeof createTena
   const callback = await app.inject({ url: `/callback?${query}`, headers: { ...headers, cookie: cookieHeader(login.cookies) } })
   if (callback.statusCode !== 303) throw new Error(`Login failed: ${callback.statusCode} ${callback.body}`)
   return cookieHeader(callback.cookies)
+}
+
+async function sealAgain (app: FastifyInstance, cookie: string): Promise<string> {
+  const headers = { host: new URL(APP_BASE_URL).host, 'sec-fetch-site': 'same-origin', cookie }
+  const { cookies } = await app.inject({ method: 'POST', url: '/again', headers })
+  return cookieHeader(cookies)
 }
 
 function cookieHeader (cookies: Array<{ name: string, value: string }>): string {
