@@ -252,7 +252,7 @@ t.test('pushed authorization requests', async t => {
   ]
   for (const [fault, statusCode, code] of failures) {
     t.test(`A11 ${fault} at their endpoint is ${statusCode}, and nothing goes by the browser instead (RFC 9126 §1)`, async t => {
-      const { browser, provider } = await buildApp(t, { auth0: { pushedAuthorizationRequests: true, httpTimeout: 50 } })
+      const { browser, provider } = await buildApp(t, { auth0: { pushedAuthorizationRequests: true, httpTimeout: fault.startsWith('hang') ? 150 : 5000 } })
       provider.fail('par', fault)
       await refusesToStart(t, browser, statusCode, code)
     })
@@ -262,7 +262,7 @@ t.test('pushed authorization requests', async t => {
 t.test('a provider that is down', async t => {
   for (const fault of ['connection refused', 'hang', '500', '429'] as const) {
     t.test(`${fault}: public pages are served, login says 503 with a way on, and works once the provider is back (DESIGN promise 10)`, async t => {
-      const { app, browser, provider } = await buildApp(t, { auth0: { httpTimeout: 50 } })
+      const { app, browser, provider } = await buildApp(t, { auth0: { httpTimeout: fault.startsWith('hang') ? 150 : 5000 } })
       provider.failAll(fault)
       await app.ready()
       t.equal((await browser.get('/')).body, 'Hello stranger')
