@@ -4,10 +4,10 @@ import { FST_AUTH0_SESSION_DATA_INVALID } from '../errors.ts'
  * Copies a value as a later request will read it: through JSON, frozen, without members named `__proto__`, with which whoever merges
  * what we keep would change all objects.
  *
- * @throws {FST_AUTH0_SESSION_DATA_INVALID} 500 for a cycle or a BigInt
+ * @throws {FST_AUTH0_SESSION_DATA_INVALID} 500 for a cycle, a BigInt, or nesting beyond the stack
  */
 export function frozenCopy<T extends object> (value: T): T {
-  return deepFreeze(JSON.parse(stringify(value), withoutPrototypes))
+  return deepFreeze(asJson(() => JSON.parse(JSON.stringify(value), withoutPrototypes)))
 }
 
 /**
@@ -18,12 +18,7 @@ export function frozenCopy<T extends object> (value: T): T {
 export function verifyJson (value: unknown): void {
   // Arrays, maps, dates, promises: their contents are no fields.
   if (Object.prototype.toString.call(value) !== '[object Object]') throw new FST_AUTH0_SESSION_DATA_INVALID()
-  stringify(value, (_name, member) => {
-    if (typeof member === 'function' || typeof member === 'symbol' || (typeof member === 'number' && !Number.isFinite(member))) {
-      throw new TypeError(`JSON has no ${typeof member === 'number' ? member : typeof member}`)
-    }
-    return member
-  })
+  asJson(() => JSON.stringify(value, refuseForeign))
 }
 
 /** Freezes an object and all that is in it. Not by recursion: nesting must not exhaust the stack. */
@@ -36,9 +31,9 @@ export function deepFreeze<T extends object> (value: T): T {
   return value
 }
 
-function stringify (value: unknown, replacer?: (name: string, member: unknown) => unknown): string {
+function asJson<T> (work: () => T): T {
   try {
-    return JSON.stringify(value, replacer)
+    return work()
   } catch (error) {
     throw new FST_AUTH0_SESSION_DATA_INVALID({ cause: error })
   }
@@ -46,4 +41,10 @@ function stringify (value: unknown, replacer?: (name: string, member: unknown) =
 
 function withoutPrototypes (name: string, member: unknown): unknown {
   return name === '__proto__' ? undefined : member
+}
+
+function refuseForeign (_name: string, member: unknown): unknown {
+  if (typeof member === 'function' || typeof member === 'symbol') throw new TypeError(`JSON has no ${typeof member}`)
+  if (typeof member === 'number' && !Number.isFinite(member)) throw new TypeError(`JSON has no ${member}`)
+  return member
 }
