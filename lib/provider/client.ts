@@ -1,7 +1,7 @@
 import type { Configuration, CustomFetch } from 'openid-client'
 import { isLoopback } from './bounded-fetch.ts'
-import { createKeySet, fetchJwks } from './key-set.ts'
-import { assertUsable, type UsableMetadata } from './metadata.ts'
+import { createKeySet } from './key-set.ts'
+import { fetchMetadata, type UsableMetadata } from './metadata.ts'
 
 const KEYS_SEEM = 60 // seconds old: only then openid-client asks again for a key that is not among them
 
@@ -32,30 +32,30 @@ export interface KnownProvider {
 export async function discoverProvider (options: ClientOptions): Promise<KnownProvider> {
   const openid = await openidClient()
   const { issuer, clientId, clientSecret, fetch } = options
+  const metadata = await fetchMetadata(fetch, issuer)
+  const jwksUri = new URL(metadata.jwks_uri).href
+  const keySet = createKeySet(fetch, jwksUri)
   const client = { [openid.clockTolerance]: options.clockTolerance }
   const authentication = options.clientAuthMethod === 'client_secret_basic' ? openid.ClientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
-  // Signatures are verified also where OpenID Connect Core 1.0 §3.1.3.7 (6) lets a client trust TLS.
-  const execute = [openid.enableNonRepudiationChecks]
-  if (isLoopback(issuer)) execute.push(openid.allowInsecureRequests)
-  const timeout = 0 // `fetch` has a better one
 
-  const configuration = await openid.discovery(issuer, clientId, client, authentication, { [openid.customFetch]: fetch, execute, timeout })
-  const metadata = configuration.serverMetadata()
-  assertUsable(metadata, issuer)
-  const jwksUri = new URL(metadata.jwks_uri).href
-  const keySet = createKeySet(() => fetchJwks(fetch, jwksUri))
+  function configure (fetch: CustomFetch): Configuration {
+    const configuration = new openid.Configuration(metadata, clientId, client, authentication)
+    configuration.timeout = 0 // `fetch` has a better one
+    configuration[openid.customFetch] = fetch
+    // Signatures are verified also where OpenID Connect Core 1.0 §3.1.3.7 (6) lets a client trust TLS.
+    openid.enableNonRepudiationChecks(configuration)
+    if (isLoopback(issuer)) openid.allowInsecureRequests(configuration)
+    return configuration
+  }
 
   return {
     metadata,
-    configuration,
+    configuration: configure(fetch),
     async configurationWithKeys () {
       const jwks = await keySet.current()
-      const withKeys = new openid.Configuration(metadata, clientId, client, authentication)
-      for (const enable of execute) enable(withKeys)
-      withKeys.timeout = timeout
-      withKeys[openid.customFetch] = async (url, init) => url === jwksUri ? Response.json(await keySet.renewed()) : fetch(url, init)
-      openid.setJwksCache(withKeys, { jwks, uat: Math.floor(Date.now() / 1000) - KEYS_SEEM })
-      return withKeys
+      const configuration = configure(async (url, init) => url === jwksUri ? Response.json(await keySet.renewed()) : fetch(url, init))
+      openid.setJwksCache(configuration, { jwks, uat: Math.floor(Date.now() / 1000) - KEYS_SEEM })
+      return configuration
     }
   }
 }

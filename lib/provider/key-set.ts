@@ -1,4 +1,5 @@
 import type { CustomFetch } from 'openid-client'
+import { fetchDocument, isObject, type PublicDocument } from './document.ts'
 import { UnusableAnswerError } from './failures.ts'
 import { singleFlight } from './single-flight.ts'
 
@@ -7,7 +8,7 @@ const COOLDOWN = 30 // seconds between requests for keys that are not in the set
 
 /** The keys that a provider signs with, as it publishes them (RFC 7517 §5). */
 export interface Jwks {
-  keys: Array<Record<string, unknown>>
+  keys: PublicDocument[]
 }
 
 /** The provider's keys, kept for a while. One request, however many wait. */
@@ -18,12 +19,13 @@ export interface KeySet {
   renewed (): Promise<Jwks>
 }
 
-export function createKeySet (fetchKeys: () => Promise<Jwks>): KeySet {
+/** @param uri the `jwks_uri` */
+export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
   let known: { jwks: Jwks, expiresAt: number } | null = null
   let renewableAt = 0
 
   const renew = singleFlight(async () => {
-    const jwks = await fetchKeys()
+    const jwks = await fetchJwks(fetch, uri)
     known = { jwks, expiresAt: now() + MAX_AGE }
     return jwks
   })
@@ -42,17 +44,11 @@ export function createKeySet (fetchKeys: () => Promise<Jwks>): KeySet {
   }
 }
 
-/** Fetches what a `jwks_uri` has. Whether a key is fit to verify with is openid-client's to judge. */
-export async function fetchJwks (fetch: CustomFetch, uri: string): Promise<Jwks> {
-  const response = await fetch(uri, { method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' }, body: null, redirect: 'manual' })
-  if (response.status !== 200) throw new Error('no keys', { cause: response })
-  const jwks = await response.json() as Partial<Jwks> | null
-  if (!Array.isArray(jwks?.keys) || !jwks.keys.every(isObject)) throw new UnusableAnswerError('an answer that is no key set')
-  return { keys: jwks.keys }
-}
-
-function isObject (value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Whether a key is fit to verify with is openid-client's to judge. */
+async function fetchJwks (fetch: CustomFetch, uri: string): Promise<Jwks> {
+  const { keys } = await fetchDocument(fetch, uri)
+  if (!Array.isArray(keys) || !keys.every(isObject)) throw new UnusableAnswerError('an answer that is no key set')
+  return { keys }
 }
 
 function now (): number {

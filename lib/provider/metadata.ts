@@ -1,5 +1,6 @@
-import type { ServerMetadata } from 'openid-client'
+import type { CustomFetch, ServerMetadata } from 'openid-client'
 import { assertConfidential } from './bounded-fetch.ts'
+import { fetchDocument, type PublicDocument } from './document.ts'
 import { UnusableAnswerError, quote } from './failures.ts'
 
 /** Without these there is no login. */
@@ -9,26 +10,33 @@ const REQUIRED = ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] as con
 export type UsableMetadata = ServerMetadata & Record<typeof REQUIRED[number], string>
 
 /**
- * Refuses metadata of another issuer, without an endpoint that a login needs, or with one that others could read along.
+ * Fetches the metadata of an issuer. Refuses those of another issuer, without an endpoint that a login needs, or with one that
+ * others could read along.
  *
- * @throws {UnusableAnswerError}
- * @see OpenID Connect Discovery 1.0 §3, §4.3; RFC 9700 §2.6
+ * openid-client's own discovery takes any issuer from Entra ID's hosts, and so lets people of every tenant in.
+ *
+ * @see OpenID Connect Discovery 1.0 §3, §4; RFC 9700 §2.6
  */
-export function assertUsable (metadata: ServerMetadata, issuer: URL): asserts metadata is UsableMetadata {
-  // openid-client lets Entra ID's template for all tenants pass, which would let everybody's tenant in.
-  if (!URL.canParse(metadata.issuer) || new URL(metadata.issuer).href !== issuer.href) {
-    throw new UnusableAnswerError(`the metadata of ${issuer.href} are of another issuer: ${quote(metadata.issuer)}`)
-  }
+export async function fetchMetadata (fetch: CustomFetch, issuer: URL): Promise<UsableMetadata> {
+  const metadata = await fetchDocument(fetch, `${issuer.href.replace(/\/$/, '')}/.well-known/openid-configuration`)
+  verifyIssuer(metadata, issuer)
   for (const name of REQUIRED) {
     if (metadata[name] === undefined) throw new UnusableAnswerError(`the metadata lack "${name}"`)
   }
   for (const [name, value] of Object.entries(metadata)) {
-    if (name === 'jwks_uri' || name.endsWith('_endpoint')) assertEndpoint(name, value)
+    if (name === 'jwks_uri' || name.endsWith('_endpoint')) verifyEndpoint(name, value)
   }
+  return metadata as UsableMetadata
+}
+
+/** Compares as URLs: `https://id.example.com` may be configured with a slash behind. */
+function verifyIssuer ({ issuer: actual }: PublicDocument, issuer: URL): void {
+  if (typeof actual === 'string' && URL.canParse(actual) && new URL(actual).href === issuer.href) return
+  throw new UnusableAnswerError(`the metadata are of issuer "${quote(String(actual))}" and not of "${issuer.href}"`)
 }
 
 /** Also those that only the browser visits: what is sent there is secret, too. */
-function assertEndpoint (name: string, value: unknown): void {
+function verifyEndpoint (name: string, value: unknown): void {
   if (typeof value !== 'string' || !URL.canParse(value)) throw new UnusableAnswerError(`"${name}" in the metadata is no URL`)
   assertConfidential(new URL(value))
 }
