@@ -107,6 +107,7 @@ const chosen: Array<[name: string, options: Auth0Options, variables: Record<stri
   ['http elsewhere may be tried out', { appBaseUrl: 'http://192.168.1.9:3000' }, { NODE_ENV: 'development' }, { isSecure: false }],
   ['form_post works with http on this machine', { appBaseUrl: 'http://localhost:3000', authorizationParams: { response_mode: 'form_post' } }, {}, { isFormPost: true }],
   ['sessions idle for long may last as long', { session: { idleTimeout: 604_800 } }, {}, { session: { idleTimeout: 604_800, absoluteTimeout: 604_800 } }],
+  ['the one response type may be said', { authorizationParams: { response_type: 'code' } }, {}, { authorizationParams: { response_type: 'code' } }],
   ['a secret may have any characters', { secret: 'x<9]w>Zq[4;k"Vb{2}Tn$8(m)Lp%0&Rd*Hs' }, {}, {}]
 ]
 for (const [name, options, variables, expected] of chosen) {

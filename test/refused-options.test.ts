@@ -138,7 +138,7 @@ t.test('refuses an http appBaseUrl in production, unless it is on this machine',
   for (const appBaseUrl of ['http://localhost:3000', 'http://127.0.0.1', 'http://[::1]:80', 'http://app.localhost']) t.same(await problemsOf({ appBaseUrl }), [])
 })
 
-t.test('no message has a value in it, whatever was mixed up', async t => {
+t.test('no message has a value in it, whatever was mixed up', async () => {
   const names = ['domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom(leak, [leak], [[leak]], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`)

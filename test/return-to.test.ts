@@ -23,7 +23,7 @@ t.test('M1 the corpus would find a check that only looks at the beginning', asyn
   t.throws(() => assertStaysAt(origins, escaped[0]!, from))
 })
 
-t.test('M1 nothing else leads away either: a browser is the judge', async t => {
+t.test('M1 nothing else leads away either: a browser is the judge', async () => {
   const piece = fc.oneof(
     fc.constantFrom('/', '\\', '//', ':', '@', '.', '..', ';', '?', '#', '%', '%2f', '%5c', '%09', '%00', '\t', '\n', '\r', ' ', '\u0000', '。', '／', '\u200b', '[', ']', '::1'),
     fc.constantFrom('http', 'https', 'javascript', 'data', 'blob', 'file', 'app.example.com', 'shop.example.com', ':8443', 'evil.example', 'login'),
@@ -38,7 +38,7 @@ t.test('M1 nothing else leads away either: a browser is the judge', async t => {
   }), { numRuns: 3000 })
 })
 
-t.test('addresses of ours stay what they are', async t => {
+t.test('addresses of ours stay what they are', async () => {
   const path = fc.webPath().map(path => `/${path.replace(/^\/+/, '')}`).filter(path => !forbidden.includes(pageOf(new URL(path, rules.home))))
   fc.assert(fc.property(path, fc.option(fc.webQueryParameters()), fc.option(fc.webFragments()), (path, query, fragment) => {
     const address = path + (query === null ? '' : `?${query}`) + (fragment === null ? '' : `#${fragment}`)
