@@ -103,7 +103,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     transactions.save(request, reply, {
       ...proof,
       redirectUri,
-      scope: parameters.scope ?? '',
+      scope: parameters.scope as string,
       returnTo: addresses.returnTo(request, returnTo),
       appState,
       startedAt: Math.floor(Date.now() / 1000),

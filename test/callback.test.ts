@@ -1,46 +1,17 @@
 import t, { type Test } from 'tap'
 import { buildApp, type BuildOptions, type Built } from './helpers/app.ts'
 import type { BrowserResponse } from './helpers/browser.ts'
-import type { AuthorizeOptions, Callback } from './helpers/provider.ts'
 
 const SESSION = '__Host-auth0'
 const LOGIN = '__Host-auth0.login.'
 const ISSUER = 'https://tenant.eu.auth0.com/' // on another site than the application
 const grace = { sub: 'auth0|grace', name: 'Grace Hopper', email: 'grace@example.com' }
 
-type Changes = NonNullable<AuthorizeOptions['callback']>
-
-const invalid: Array<[name: string, changes: Changes]> = [
-  ['B3 no state (RFC 6749 §10.12)', { state: undefined }],
-  ['B3 an empty state', { state: '' }],
-  ['B3 two states', { state: ['a', 'b'] }],
-  ['B10 both a code and an error', { code: 'c', error: 'access_denied' }],
-  ['B10 neither a code nor an error', { code: undefined }],
-  ['B10 an empty code', { code: '' }],
-  ['B10 two codes (RFC 6749 §3.1)', { code: ['a', 'b'] }],
-  ['B10 two codes, one of them empty', { code: ['a', ''] }],
-  ['B10 a code of 10 KB', { code: 'c'.repeat(10_000) }],
-  ['B10 a state of 10 KB', { state: 's'.repeat(10_000) }],
-  ['B10 two issuers', { iss: [ISSUER, ISSUER] }],
-  ['an access token, as in the implicit grant', { access_token: 'x' }],
-  ['an ID token, as in the hybrid grant', { id_token: 'x' }],
-  ['a JWT, as in JARM', { response: 'x' }]
-]
-
 for (const mode of ['query', 'form_post'] as const) {
   const build = (t: Test, metadata: Record<string, unknown> = {}, routes: BuildOptions['routes'] = () => {}) =>
     buildApp(t, { auth0: { authorizationParams: { response_mode: mode } }, provider: { issuer: ISSUER, metadata }, routes })
 
   t.test(`by ${mode}`, async t => {
-    for (const [name, callback] of invalid) {
-      t.test(`refuses ${name}`, async t => {
-        const built = await build(t)
-        const { browser } = built
-        await isRefused(t, built, await browser.comeBack(await browser.leave('/login', { authorize: { callback } })), 400, 'FST_AUTH0_CALLBACK_INVALID')
-        t.equal(browser.cookieNames(LOGIN).length, 1, 'and ends no login: whoever made it up may not know one')
-      })
-    }
-
     t.test('B1 refuses a callback without its cookie, with a way on (RFC 9700 §4.7.1)', async t => {
       const built = await build(t)
       const callback = await built.browser.leave('/login?returnTo=/me')
@@ -86,12 +57,6 @@ for (const mode of ['query', 'form_post'] as const) {
     t.test('B6 takes the right issuer', async t => {
       const { browser } = await build(t, { authorization_response_iss_parameter_supported: true })
       t.equal((await browser.comeBack(await browser.leave())).statusCode, 303)
-    })
-
-    t.test('B10 refuses the other way of answering', async t => {
-      const built = await build(t)
-      const callback = await built.browser.leave()
-      await isRefused(t, built, await built.browser.comeBack(otherWay(callback)), 400, 'FST_AUTH0_CALLBACK_INVALID')
     })
 
     t.test('B12 logs in another person: a new session, and nothing of the old one (ASVS 5.0 §7.2.4, DESIGN promise 5)', async t => {
@@ -170,6 +135,13 @@ for (const mode of ['query', 'form_post'] as const) {
   }
 }
 
+t.test('an ID token too long for a URL is not kept for the logout', async t => {
+  const { browser, provider } = await buildApp(t)
+  await browser.login('/login', { authorize: { user: large(300) } })
+  await browser.submit('/logout')
+  t.notOk(provider.logouts[0]!.has('id_token_hint'))
+})
+
 t.test('B11 a form_post from the provider\'s site leaves the session cookie as it is: Lax, and not needed (Form Post Response Mode §2)', async t => {
   const { browser } = await buildApp(t, { auth0: { authorizationParams: { response_mode: 'form_post' } }, provider: { issuer: ISSUER } })
   const callback = await browser.leave('/login?returnTo=/me')
@@ -178,56 +150,6 @@ t.test('B11 a form_post from the provider\'s site leaves the session cookie as i
   t.equal(statusCode, 303)
   t.same(setCookies.filter(cookie => cookie.includes('SameSite=None')).map(cookie => cookie.split('; ')[1]), ['Max-Age=0'])
 })
-
-const bodies: Array<[name: string, type: string, body: string]> = [
-  ['JSON', 'application/json', '{"code":"c","state":"s"}'],
-  ['JSON of odd objects', 'application/json', '{"code":{"toString":1,"valueOf":1},"state":{"__proto__":1}}'],
-  ['broken JSON', 'application/json', '{'],
-  ['deep JSON', 'application/json', '['.repeat(30_000)],
-  ['text', 'text/plain', 'code=c&state=s'],
-  ['multipart', 'multipart/form-data; boundary=x', '--x\r\nContent-Disposition: form-data; name="code"\r\n\r\nc\r\n--x--'],
-  ['an unknown type', 'a/b', 'x'],
-  ['no type that is one', ';;;', 'x'],
-  ['an empty form', 'application/x-www-form-urlencoded', ''],
-  ['a form of odd names', 'application/x-www-form-urlencoded', '__proto__=x&constructor=y&code[]=z&&&=&%E0%A4%A=1']
-]
-for (const [name, type, body] of bodies) {
-  t.test(`a body of ${name} is no answer of a provider, and no 500 (DESIGN promise 6)`, async t => {
-    const { app, provider } = await buildApp(t, { auth0: { authorizationParams: { response_mode: 'form_post' } } })
-    const response = await app.inject({ method: 'POST', url: '/callback', headers: { 'content-type': type }, payload: body })
-    t.ok(response.statusCode >= 400 && response.statusCode < 500, String(response.statusCode))
-    t.equal(provider.callsTo('token').length, 0)
-  })
-}
-
-t.test('a body of 100 KB is too large', async t => {
-  const { browser } = await buildApp(t, { auth0: { authorizationParams: { response_mode: 'form_post' } } })
-  t.equal((await browser.post('/callback', { code: 'x'.repeat(100_000) })).statusCode, 413)
-})
-
-t.test('D1 redeems the code with its verifier, the same redirect_uri, and one client authentication (RFC 6749 §4.1.3, RFC 9700 §2.1.1)', async t => {
-  const { browser, provider } = await buildApp(t)
-  const callback = await browser.leave()
-  await browser.comeBack(callback)
-  const [call] = provider.callsTo('token')
-  t.strictSame(Object.fromEntries(call!.params), {
-    grant_type: 'authorization_code',
-    code: callback.parameters.get('code'),
-    redirect_uri: callback.request.get('redirect_uri'),
-    code_verifier: call!.params.get('code_verifier'),
-    client_id: provider.clientId,
-    client_secret: provider.clientSecret
-  })
-  t.notOk(call!.headers.has('authorization'))
-})
-
-for (const clientSecret of ['a:b%c d+e/ä€', 'plain-secret', '%3A:%25']) {
-  t.test(`D2 encodes the secret ${clientSecret} for Basic (RFC 6749 §2.3.1)`, async t => {
-    const { browser, provider } = await buildApp(t, { provider: { clientSecret, clientId: 'client:id ü' }, auth0: { clientAuthMethod: 'client_secret_basic' } })
-    t.equal((await browser.comeBack(await browser.leave())).statusCode, 303)
-    t.notOk(provider.callsTo('token')[0]!.params.has('client_secret'))
-  })
-}
 
 t.test('strict cookies: a page of ours leads on, for a redirect would leave them behind', async t => {
   const strict = { auth0: { session: { cookie: { sameSite: 'strict' } } }, provider: { issuer: ISSUER } } as const
@@ -258,13 +180,6 @@ t.test('strict cookies: a page of ours leads on, for a redirect would leave them
 /** A person with so many claims of 12 bytes. */
 function large (claims: number) {
   return { sub: 'auth0|large', name: 'Large', email: 'l@example.com', projects: Array.from({ length: claims }, (_, n) => `project-${1000 + n}`) }
-}
-
-/** The same parameters by POST instead of GET, or the other way round. */
-function otherWay ({ method, url, parameters, request }: Callback): Callback {
-  const target = new URL(url)
-  target.search = method === 'GET' ? '' : parameters.toString()
-  return { method: method === 'GET' ? 'POST' : 'GET', url: target, parameters, request }
 }
 
 function browserKeepsLogin ({ browser }: Built): boolean {

@@ -97,3 +97,12 @@ t.test('A12, C13 an authentication older than the max_age that was asked for is 
   provider.heal()
   t.equal((await browser.comeBack(await browser.leave('/login?max_age=300'))).statusCode, 303)
 })
+
+t.test('C14 a login less sure than its acr_values asked for is no loop, but 403 (RFC 9470 §5)', async t => {
+  const { browser, provider } = await buildApp(t, { routes: app => app.get('/vault', { preHandler: app.requireAuth({ acr: 'urn:sure' }) }, async () => 'open') })
+  provider.forgeNext('idToken', 'acr of less')
+  const page = await browser.navigate('/vault')
+  t.equal(page.statusCode, 403)
+  t.match(page.body, 'FST_AUTH0_STEP_UP_FAILED')
+  t.equal((await browser.navigate('/login?acr_values=urn:sure&returnTo=/vault')).body, 'open')
+})

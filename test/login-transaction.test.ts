@@ -150,7 +150,7 @@ t.test('is found among other cookies, with or without spaces', async t => {
 
 const garbage = [
   `${PREFIX}\u00fc=1`, `${PREFIX} x=1`, `${PREFIX}\u0001=1`, `${PREFIX}=1`, `${PREFIX}__proto__=1`, `${PREFIX}AAAAAAAAAAAAAAAA=1`, `${PREFIX}AAAAAAAAAAAAAAAA`,
-  `${PREFIX}AAAAAAAAAAAAAAAA=....`, `${PREFIX}AAAAAAAAAAAAAAAA=\u00ff\u00fe`, `${PREFIX}AAAAAAAAAAAAAAAA=${'x'.repeat(10_000)}`, '=;=;;;', `${PREFIX}`.repeat(500)
+  `${PREFIX}AAAAAAAAAAAAAAAA=....`, `${PREFIX}AAAAAAAAAAAAAAAA=1; ${PREFIX}AAAAAAAAAAAAAAAA=2`, `${PREFIX}AAAAAAAAAAAAAAAA=\u00ff\u00fe`, `${PREFIX}AAAAAAAAAAAAAAAA=${'x'.repeat(10_000)}`, '=;=;;;', `${PREFIX}`.repeat(500)
 ]
 for (const cookie of garbage) {
   t.test(`a login begins, and a callback is refused, with the cookie ${JSON.stringify(cookie.slice(0, 60))} (DESIGN promise 6)`, async t => {

@@ -64,16 +64,25 @@ t.test('nor when onError throws an error of its own, or answers twice', async t 
   t.notMatch(built.logs.text, 'canary')
 })
 
-t.test('nor when Fastify\'s handlerTimeout was faster than the provider', async t => {
-  const built = await buildApp(t, { fastify: { handlerTimeout: 50 } })
-  const { browser, provider } = built
-  const callback = await browser.leave()
-  provider.failNext('token', 'slow')
-  t.equal((await browser.comeBack(callback)).statusCode, 503)
-  while (provider.callsTo('token')[0]!.bytesRead === 0) await sleep(20)
-  await sleep(50)
-  revealsNothing(t, built, callback)
-})
+const late: Array<[name: string, endpoint: 'token' | 'discovery', address: string | null]> = [
+  ['token endpoint', 'token', null],
+  ['metadata, at the callback', 'discovery', null],
+  ['metadata, at the login', 'discovery', '/login?login_hint=canary']
+]
+for (const [name, endpoint, address] of late) {
+  t.test(`nor when Fastify's handlerTimeout was faster than the provider's ${name}`, async t => {
+    const { browser, provider } = await buildApp(t)
+    const callback = await browser.leave('/login?prompt=none', { authorize: { callback: endpoint === 'token' ? {} : { error: 'login_required' } } })
+    const restarted = await buildApp(t, { provider, fastify: { handlerTimeout: 50 } })
+    provider.failNext(endpoint, 'slow')
+    const before = provider.calls.length
+    const response = await restarted.browser.get(address ?? callback.url, { headers: { cookie: browser.cookies.header(callback.url) } })
+    t.equal(response.statusCode, 503)
+    await answered(provider, before)
+    t.notMatch(restarted.logs.text, 'canary')
+    revealsNothing(t, restarted, callback)
+  })
+}
 
 const journeys: Array<[name: string, options: BuildOptions]> = [
   ['by query', {}],
@@ -154,4 +163,10 @@ function revealsNothing (t: Test, { logs, provider }: Built, { parameters, reque
   t.ok(secrets.size > 4)
   const leaked = [...secrets].filter(value => value !== '' && (logs.text + page).includes(value))
   t.same(leaked, [])
+}
+
+/** Waits until the provider's answers since a call were read, and what comes of them was done. */
+async function answered ({ calls }: Built['provider'], since: number): Promise<void> {
+  while (calls.slice(since).some(({ bytesRead }) => bytesRead === 0)) await sleep(20)
+  await sleep(50)
 }
