@@ -27,15 +27,12 @@ export function createBoundedFetch ({ fetch, timeout, closing }: BoundedFetchOpt
     const { signal } = deadline
     // `init` is openid-client's: its body is no stream, and its own signal knows nothing of the answer's body.
     const request = { ...init, redirect: 'manual', signal } as RequestInit
-    try {
-      // A race, since an application's own `fetch` may not know of signals.
-      return await Promise.race([fetchWhole(url, request, signal), deadline.passed])
-    } catch (error) {
-      if (error instanceof UnusableAnswerError) throw error
-      throw new NoAnswerError(`no answer from ${origin}${pathname}: ${describe(error)}`)
-    } finally {
-      deadline.stop()
-    }
+    const toOurError = (error: unknown) =>
+      error instanceof UnusableAnswerError ? error : new NoAnswerError(`no answer from ${origin}${pathname}: ${describe(error)}`)
+    // A race, since an application's own `fetch` may not know of signals.
+    return Promise.race([fetchWhole(url, request, signal), deadline.passed])
+      .catch(error => { throw toOurError(error) })
+      .finally(deadline.stop)
   }
 }
 

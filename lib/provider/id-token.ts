@@ -61,7 +61,7 @@ function parseStrictly (bytes: Buffer): Record<string, unknown> {
   const text = decodeUtf8(bytes)
   const parsed = JSON.parse(text)
   refuseIf(isTooDeep(parsed), 'nested too deep')
-  const written = text.match(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)?.filter(string => string.endsWith(':')).length ?? 0
+  const written = [...text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)].filter(([string]) => string.endsWith(':')).length
   refuseIf(written !== countMembers(parsed), 'a member appears twice')
   return parsed
 }
