@@ -80,7 +80,8 @@ export function createErrorAnswer ({ onError, paths }: Config, addresses: Addres
 
 /** What may be told of an error. One without a status is a bug, ours or of a hook: what it says is for the log. */
 function describe (error: Error) {
-  const { code = '', statusCode: status = 500 } = error as Partial<FastifyError>
+  const { code: given, statusCode: status = 500 } = error as Partial<FastifyError>
+  const code = typeof given === 'string' ? given : '' // a DOMException has a number
   const statusCode = status >= 400 && status <= 599 ? status : 500
   const isOurs = code.startsWith('FST_AUTH0_')
   const isPublic = statusCode < 500 || (statusCode > 500 && isOurs)

@@ -7,12 +7,12 @@ const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --ink: #eceef4; --soft: #a5adbf; --paper: #14171f; --card: #1d212c; --line: #323847; --accent: #9aa8ff; --on-accent: #14171f } }
 * { box-sizing: border-box }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif }
-main { width: 100%; max-width: 30rem; padding: 2.5rem 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem }
+main { width: 100%; max-width: 30rem; padding: 2.5rem 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow-wrap: anywhere }
 h1 { margin: 0 0 .75rem; font-size: 1.5rem; line-height: 1.25 }
-p { margin: 0 0 1rem }
+p { margin: 0 }
 .ways { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.75rem 0 0 }
 .way { display: inline-block; padding: .55rem 1.1rem; border: 1px solid var(--accent); border-radius: .5rem; background: none; color: var(--accent); font: inherit; text-decoration: none; cursor: pointer }
-.way:first-child, form .way { background: var(--accent); color: var(--on-accent) }
+.ways > .way:first-child, form .way { background: var(--accent); color: var(--on-accent) }
 .way:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px }
 .note { margin: 1.75rem 0 0; color: var(--soft); font-size: .85rem }
 `
@@ -28,7 +28,7 @@ export interface Way {
 export interface Page {
   title: string
   text: string
-  ways?: Way[]
+  ways: Way[]
   /** A button that posts to an address. */
   button?: { label: string, action: string, fields: Record<string, string> }
   /** Goes on by itself. */
@@ -56,7 +56,7 @@ export function sendPage (reply: AnyReply, statusCode: number, page: Page): AnyR
   }).send(render(page))
 }
 
-function render ({ title, text, ways = [], button, goesOnTo, note }: Page): string {
+function render ({ title, text, ways, button, goesOnTo, note }: Page): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -70,7 +70,8 @@ ${goesOnTo === undefined ? '' : `<meta http-equiv="refresh" content="0;url=${esc
 <main>
 <h1>${escapeUTF8(title)}</h1>
 <p>${escapeUTF8(text)}</p>
-${button === undefined ? '' : renderButton(button)}<p class="ways">${ways.map(renderWay).join('\n')}</p>
+<div class="ways">
+${button === undefined ? '' : renderButton(button)}${ways.map(renderWay).join('')}</div>
 ${note === undefined ? '' : `<p class="note">${escapeUTF8(note)}</p>\n`}</main>
 </body>
 </html>
@@ -78,7 +79,7 @@ ${note === undefined ? '' : `<p class="note">${escapeUTF8(note)}</p>\n`}</main>
 }
 
 function renderWay ({ label, href }: Way): string {
-  return `<a class="way" href="${escapeUTF8(href)}">${escapeUTF8(label)}</a>`
+  return `<a class="way" href="${escapeUTF8(href)}">${escapeUTF8(label)}</a>\n`
 }
 
 function renderButton ({ label, action, fields }: NonNullable<Page['button']>): string {
