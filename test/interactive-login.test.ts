@@ -119,6 +119,40 @@ t.test('two instances log in side by side, each by its own cookies', async t => 
   t.ok(app.hasDecorator('staff'))
 })
 
+t.test('startInteractiveLogin adds parameters of the application\'s choice', async t => {
+  const { browser } = await buildApp(t, {
+    auth0: { routes: { login: false } },
+    routes: app => app.get('/sign-in', async (request, reply) => reply.redirect((await app.auth0.startInteractiveLogin(request, reply, {
+      returnTo: '/me', authorizationParams: { ui_locales: 'de', max_age: 60, connection: '', response_mode: 'form_post' }
+    })).href))
+  })
+  t.equal((await browser.get('/login')).statusCode, 404)
+  const callback = await browser.leave('/sign-in')
+  t.match(Object.fromEntries(callback.request), { ui_locales: 'de', max_age: '60', redirect_uri: `${appBaseUrl}/callback` })
+  t.notOk(callback.request.has('connection'))
+  t.equal(callback.method, 'GET', 'the response mode is that of the options')
+  t.equal((await browser.comeBack(callback)).location?.pathname, '/me')
+})
+
+t.test('a guard begins a login, where there is no login route', async t => {
+  const { browser } = await buildApp(t, { auth0: { routes: { login: false } } })
+  t.match((await browser.login('/profile?x=1')).url, { pathname: '/profile', search: '?x=1' })
+})
+
+const mistakes: Array<[name: string, options: Parameters<Built['app']['auth0']['startInteractiveLogin']>[2], code: string]> = [
+  ['a parameter that is ours', { authorizationParams: { state: 'x' } }, 'FST_AUTH0_OPTIONS_INVALID'],
+  ['an appState that fits no cookie', { appState: 'x'.repeat(4000) }, 'FST_AUTH0_APP_STATE_TOO_LARGE']
+]
+for (const [name, options, code] of mistakes) {
+  t.test(`startInteractiveLogin refuses ${name}`, async t => {
+    const { browser } = await buildApp(t, { routes: app => app.get('/sign-in', async (request, reply) => app.auth0.startInteractiveLogin(request, reply, options)) })
+    const response = await browser.fetch('/sign-in')
+    t.equal(response.statusCode, 500)
+    t.equal(response.json().code, code)
+    t.same(response.setCookies, [])
+  })
+}
+
 const keys = (object: object) => Object.keys(object).sort()
 
 async function buildTwo (t: Test): Promise<Built> {

@@ -162,6 +162,11 @@ for (const cookie of garbage) {
   })
 }
 
+t.test('a name without a value is no cookie', async t => {
+  const { browser } = await buildApp(t)
+  t.equal((await browser.get('/login', { headers: { cookie: `${PREFIX}${'A'.repeat(17)}; a=b` } })).setCookies.length, 1)
+})
+
 t.test('garbage under a name like ours goes when a login begins, and takes no place of a good one', async t => {
   const built = await buildApp(t)
   const callbacks = await begin(built, 4)

@@ -162,6 +162,11 @@ t.test('response_mode=form_post is asked for, and its cookie comes along with a 
   t.match(setCookies, [/; HttpOnly; Secure; SameSite=None$/])
 })
 
+t.test('response_mode=form_post works on http, too, while that is this machine', async t => {
+  const { browser } = await buildApp(t, { auth0: { appBaseUrl: 'http://localhost:3000', authorizationParams: { response_mode: 'form_post' } } })
+  t.match((await browser.login('/login?returnTo=/me')).json(), { isAuthenticated: true })
+})
+
 t.test('M4 a long returnTo gives way to the home page, and fails no login', async t => {
   const { browser } = await buildApp(t)
   for (const [query, path] of [['a'.repeat(2000), `/${'a'.repeat(2000)}`], ['a'.repeat(3000), '/'], ['%C3%A9'.repeat(1000), '/'], ['x&returnTo=/y', '/']] as const) {
@@ -182,42 +187,6 @@ t.test('N9, B14 answers are stored by nobody, open to no other origin, and tell 
     const { headers } = await browser.fetch('/login', { method, site: 'cross-site', headers: { origin: 'https://elsewhere.example' } })
     t.notOk(Object.keys(headers).some(name => name.startsWith('access-control-')), method)
     if (method !== 'OPTIONS') t.match(headers, { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }, method)
-  }
-})
-
-t.test('app.auth0.startInteractiveLogin', async t => {
-  t.test('begins a login in a route of one\'s own', async t => {
-    const { browser } = await buildApp(t, {
-      auth0: { routes: { login: false } },
-      routes: app => app.get('/sign-in', async (request, reply) => reply.redirect((await app.auth0.startInteractiveLogin(request, reply, {
-        returnTo: '/me', authorizationParams: { ui_locales: 'de', max_age: 60, connection: '', response_mode: 'form_post' }
-      })).href))
-    })
-    t.equal((await browser.get('/login')).statusCode, 404)
-    const callback = await browser.leave('/sign-in')
-    t.match(Object.fromEntries(callback.request), { ui_locales: 'de', max_age: '60', redirect_uri: `${appBaseUrl}/callback` })
-    t.notOk(callback.request.has('connection'))
-    t.equal(callback.method, 'GET', 'the response mode is that of the options')
-    t.equal((await browser.comeBack(callback)).location?.pathname, '/me')
-  })
-
-  t.test('a guard begins it, where there is no login route', async t => {
-    const { browser } = await buildApp(t, { auth0: { routes: { login: false } } })
-    t.match((await browser.login('/profile?x=1')).url, { pathname: '/profile', search: '?x=1' })
-  })
-
-  const mistakes: Array<[name: string, options: Parameters<Built['app']['auth0']['startInteractiveLogin']>[2], code: string]> = [
-    ['a parameter that is ours', { authorizationParams: { state: 'x' } }, 'FST_AUTH0_OPTIONS_INVALID'],
-    ['an appState that fits no cookie', { appState: 'x'.repeat(4000) }, 'FST_AUTH0_APP_STATE_TOO_LARGE']
-  ]
-  for (const [name, options, code] of mistakes) {
-    t.test(`refuses ${name}`, async t => {
-      const { browser } = await buildApp(t, { routes: app => app.get('/sign-in', async (request, reply) => app.auth0.startInteractiveLogin(request, reply, options)) })
-      const response = await browser.fetch('/sign-in')
-      t.equal(response.statusCode, 500)
-      t.equal(response.json().code, code)
-      t.same(response.setCookies, [])
-    })
   }
 })
 
