@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, RegisterOptions } from 'fastify'
 import { createAddresses } from './addresses.ts'
 import { createErrorAnswer } from './error-answer.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
@@ -13,6 +13,7 @@ import { parseOptions } from './parse-options.ts'
 import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0, type SessionInfo } from './request-auth.ts'
 import { logSerializers, routes } from './routes/routes.ts'
+import { claimCookie } from './session/cookie-owners.ts'
 import { createCookieSessions } from './session/cookie-sessions.ts'
 import { createSeal } from './session/seal.ts'
 import type { User } from './session/sessions.ts'
@@ -59,12 +60,13 @@ declare module 'fastify' {
 
 const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const config = parseOptions(options, process.env, app.prefix)
-  if (app.hasDecorator(config.name)) throw new FST_AUTH0_OPTIONS_INVALID(`- Option "name": "${config.name}" is taken on this server. Give each instance another`)
+  if (app.hasDecorator(config.name) || app.hasRequestDecorator(config.name)) throw new FST_AUTH0_OPTIONS_INVALID(`- Option "name": "${config.name}" is taken on this server. Give each instance another`)
 
   const attributes = { secure: config.isSecure, sameSite: config.cookie.sameSite }
   const transactionAttributes = config.isFormPost ? { secure: true, sameSite: 'none' } as const : { secure: config.isSecure, sameSite: 'lax' } as const
   // Whatever else has the same secret: another instance, another client or another provider does not open our cookies.
   const realm = [config.name, config.preset.issuer.href, config.clientId]
+  claimCookie(app.server, config.cookie.name, config.appBaseUrls, [realm, config.secrets])
   const sessionSeal = createSeal(config.secrets, JSON.stringify(['session 1', ...realm]), config.session.absoluteTimeout)
   const transactionSeal = createSeal(config.secrets, JSON.stringify(['login 1', ...realm]), TRANSACTION_LIFETIME)
 
@@ -99,7 +101,10 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   app.decorate(config.name, services)
   if (config.name === 'auth0') app.decorate('requireAuth', requireAuth)
 
-  await app.register(routes, { prefix: options.prefix ?? '', logSerializers, config, addresses, logins, logout, answerError })
+  // What Fastify knows for every plugin, it does not apply to one that adds to the surrounding instance.
+  const { prefix = '', logLevel, logSerializers: own } = options as RegisterOptions
+  const logging = { ...logLevel && { logLevel }, logSerializers: { ...own, ...logSerializers } }
+  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, answerError })
   app.addHook('onReady', async () => provider.prepare())
   app.addHook('onClose', async () => provider.close())
 }

@@ -187,6 +187,17 @@ t.test('a server can have routes of its own for everything', async t => {
   t.equal((await browser.navigate('/auth/out')).body, 'Hello stranger')
 })
 
+t.test('Fastify\'s options for the log of a plugin hold for our routes, and show no query all the same', async t => {
+  const { browser, logs } = await buildApp(t, { auth0: { logLevel: 'warn' } as Auth0Options })
+  await browser.get('/login?returnTo=/profile')
+  await browser.get('/public')
+  t.same(logs.lines.flatMap(({ req }) => (req as { url: string } | undefined)?.url ?? []), ['/public'])
+
+  const seeing = await buildApp(t, { auth0: { logSerializers: { req: (request: { url: string }) => request.url, own: () => 'mine' } } as unknown as Auth0Options })
+  await seeing.browser.get('/login?returnTo=/profile')
+  t.equal((seeing.logs.lines.find(({ req }) => req !== undefined)?.req as { url: string }).url, '/login')
+})
+
 async function withoutPlugin (t: Test) {
   const app = Fastify({ trustProxy: true })
   const provider = new Provider()
