@@ -71,11 +71,9 @@ t.test('a body of 100 KB is too large', async t => {
   t.equal((await browser.post('/callback', { code: 'x'.repeat(100_000) })).statusCode, 413)
 })
 
-/** The same parameters by POST instead of GET, or the other way round. */
+/** The same parameters by POST instead of GET, or the other way round; in the address, and in the body where there is one. */
 function otherWay ({ method, url, parameters, request }: Callback): Callback {
-  const target = new URL(url)
-  target.search = method === 'GET' ? '' : parameters.toString()
-  return { method: method === 'GET' ? 'POST' : 'GET', url: target, parameters, request }
+  return { method: method === 'GET' ? 'POST' : 'GET', url: new URL(`?${parameters}`, url), parameters, request }
 }
 
 /** 400 for a browser and for a script, no token request, no session. */
