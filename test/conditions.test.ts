@@ -34,6 +34,8 @@ const claims: Verdict[] = [
   ['a function of a value', { claims: { age: value => Number(value) >= 18 } }, { age: 18 }, true],
   ['a function of a value that says no', { claims: { age: value => Number(value) >= 18 } }, { age: 17 }, false],
   ['an asynchronous function of a value', { claims: { age: async value => Number(value) >= 18 } }, { age: 17 }, false],
+  ['an asynchronous function of a value, and another claim', { claims: { age: async () => true, plan: 'pro' } }, { plan: 'pro' }, true],
+  ['an asynchronous function of a value, without another claim', { claims: { age: async () => true, plan: 'pro' } }, {}, false],
   ['a function', { claims: user => user.sub === 'auth0|ada' }, {}, true],
   ['a function that says no', { claims: user => user.sub === 'auth0|grace' }, {}, false],
   ['an asynchronous function', { claims: async user => user.sub === 'auth0|ada' }, {}, true],

@@ -65,9 +65,7 @@ export function toLoginQuery ({ maxAge, acrValues }: StepUp): Record<string, str
  */
 function both (a: StepUp, b: StepUp): StepUp {
   const ages = [a.maxAge, b.maxAge].filter(age => age !== undefined)
-  const acrValues = a.acrValues === undefined || b.acrValues === undefined
-    ? a.acrValues ?? b.acrValues
-    : a.acrValues.filter(value => b.acrValues?.includes(value))
+  const acrValues = a.acrValues?.filter(value => b.acrValues?.includes(value) ?? true) ?? b.acrValues
   return { ...ages.length === 0 ? {} : { maxAge: Math.min(...ages) }, ...acrValues === undefined ? {} : { acrValues } }
 }
 
