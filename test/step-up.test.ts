@@ -185,6 +185,14 @@ for (const [name, ofContext, ofPage, isPossible] of pairs) {
   })
 }
 
+t.test("two guards never send each other in circles: an age that the provider's own session is too old for, and one that it is not", async t => {
+  const { app, browser, provider, clock } = await vault(t, { maxAge: 3600 })
+  app.get('/vault/inner', { onRequest: [app.requireAuth({ maxAge: 3600 }), app.requireAuth({ maxAge: 60 })] }, async () => 'secret')
+  provider.forgeNext('idToken', { claims: { auth_time: clock.now() - 200 } })
+  t.equal((await browser.login('/vault/inner')).body, 'secret')
+  t.same(provider.authorizations.map(request => request.get('max_age')), ['3600', '60'])
+})
+
 t.test('two pages with classes that exclude each other each ask for their own', async t => {
   const { browser, provider } = await buildApp(t, {
     routes: app => { for (const acr of ['silver', 'gold']) app.get(`/${acr}`, { onRequest: app.requireAuth({ acr }) }, async () => acr) }
