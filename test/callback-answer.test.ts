@@ -66,6 +66,18 @@ for (const [name, type, body] of bodies) {
   })
 }
 
+t.test('the right answer as JSON is none, and as a form it is one, whatever parsers the application has', async t => {
+  const { browser, provider } = await buildApp(t, {
+    auth0: { authorizationParams: { response_mode: 'form_post' } },
+    before: app => app.addContentTypeParser(['application/x-www-form-urlencoded', '*'], async () => ({ code: 'of the application' }))
+  })
+  const callback = await browser.leave()
+  const json = Object.fromEntries(callback.parameters)
+  t.equal((await browser.fetch('/callback', { method: 'POST', json })).json().code, 'FST_AUTH0_CALLBACK_INVALID')
+  t.equal(provider.callsTo('token').length, 0)
+  t.equal((await browser.comeBack(callback)).statusCode, 303)
+})
+
 t.test('a body of 100 KB is too large', async t => {
   const { browser } = await buildApp(t, { auth0: { authorizationParams: { response_mode: 'form_post' } } })
   t.equal((await browser.post('/callback', { code: 'x'.repeat(100_000) })).statusCode, 413)
