@@ -61,6 +61,6 @@ export async function discoverProvider (options: ClientOptions): Promise<KnownPr
 }
 
 /** Imported when first needed: it costs 20 ms, and a server that nobody logs in to need not pay them. */
-export function openidClient () {
+export function openidClient (): Promise<typeof import('openid-client')> {
   return import('openid-client')
 }
