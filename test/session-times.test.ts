@@ -135,7 +135,7 @@ t.test('an extension never overwrites what another request wrote meanwhile', asy
 
 /** A person logged in, on an application that has slow pages too. */
 async function logIn (t: Test, session: SessionOptions = { idleTimeout: IDLE, absoluteTimeout: ABSOLUTE }, options: BuildOptions = {}) {
-  const clock = travelInTime(t)
+  const clock = travelInTime(t, { isFrozen: true })
   const gate = new Gate()
   const { app, browser } = await buildApp(t, {
     auth0: { session },

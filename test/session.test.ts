@@ -182,3 +182,18 @@ t.test('a page that does not ask sets nothing, whatever cookies are sent', async
     t.equal(response.headers['cache-control'], undefined)
   }
 })
+
+t.test('an answer that fails on its way sets the cookie once, and what comes later is refused', async t => {
+  let isBroken = false
+  const { browser } = await buildApp(t, {
+    routes: app => {
+      app.addHook('onSend', async () => { if (isBroken) { isBroken = false; throw new Error('broken') } })
+      app.get('/update', async request => { await request.auth0.updateSession({ n: 1 }); isBroken = true })
+    }
+  })
+  await browser.login(logIn)
+  const response = await browser.get('/update')
+  t.equal(response.statusCode, 500)
+  t.equal(response.setCookies.length, 1)
+  t.same((await browser.get('/me')).json().session.data, { n: 1 })
+})

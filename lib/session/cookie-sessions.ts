@@ -36,8 +36,7 @@ class CookieSession implements Session {
   readonly #request: AnyRequest
   /** When this request began to ask, by the memory's count. */
   readonly #turn: number
-  /** What the cookie holds, be it of use or not. */
-  #sent: Login | null = null
+  #sent: Login | null | undefined
   #login: Login | null | undefined
   #pending: string | null = null
   #isEnd = false
@@ -50,14 +49,17 @@ class CookieSession implements Session {
   }
 
   get login (): Login | null {
-    if (this.#login === undefined) this.#login = this.#read()
+    if (this.#login === undefined) {
+      const sent = this.#open()
+      this.#login = sent !== null && this.#isAlive(sent) ? sent : null
+    }
     return this.#login
   }
 
   async start (login: NewLogin): Promise<void> {
-    const previous = this.login ?? this.#sent
     this.#write({ ...login, id: randomBytes(16).toString('base64url'), data: {}, createdAt: now(), usedAt: now() })
     const { memory, cookie } = this.#services
+    const previous = this.#open()
     if (previous !== null) memory.end(previous.id)
     memory.replaced(cookie.fingerprint(this.#request), true)
   }
@@ -75,7 +77,6 @@ class CookieSession implements Session {
     this.#assertUnwritten()
     if (this.login !== null) this.#services.memory.end(this.login.id)
     this.#login = null
-    this.#pending = null
     this.#isEnd = true
   }
 
@@ -100,18 +101,21 @@ class CookieSession implements Session {
     const { cookie, memory } = this.#services
     const cookies = cookie.fingerprint(this.#request)
     if (cookies === '') return // a visitor who never logged in
-    const isReplaced = (this.#sent !== null && memory.hasEnded(this.#sent.id)) || memory.wereReplacedSince(cookies, this.#turn)
+    const sent = this.#open()
+    const isReplaced = (sent !== null && memory.hasEnded(sent.id)) || memory.wereReplacedSince(cookies, this.#turn)
     if (!this.#isEnd && (isReplaced || isForOthers(reply))) return
     forbidCaching(reply)
     memory.replaced(cookies, false)
     cookie.clear(this.#request, reply)
   }
 
-  #read (): Login | null {
-    const { cookie, memory } = this.#services
-    const sealed = cookie.read(this.#request)
-    if (sealed !== null) this.#sent = memory.open(sealed)
-    return this.#sent !== null && this.#isAlive(this.#sent) ? this.#sent : null
+  /** What the request's cookie holds, be it of use or not. */
+  #open (): Login | null {
+    if (this.#sent === undefined) {
+      const sealed = this.#services.cookie.read(this.#request)
+      this.#sent = sealed === null ? null : this.#services.memory.open(sealed)
+    }
+    return this.#sent
   }
 
   /** By our clock, whatever the browser made of Max-Age (ASVS 5.0 §7.3.1, §7.3.2). */

@@ -92,6 +92,7 @@ function createKeyRing (secrets: readonly string[], purpose: string, lifetime: n
   function derive (header: string) {
     const [, name = '', day = ''] = PROTECTED_HEADER.exec(decode(header)?.toString('latin1') ?? '') ?? []
     const secret = secretsByName.get(name)
+    // Here too, so that nobody makes us derive keys for nothing.
     if (secret === undefined || !isOfUse(Number(day))) return null
     const made = keyOf(secret, Number(day))
     derived.set(made.header, made)

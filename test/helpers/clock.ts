@@ -7,11 +7,15 @@ export interface Clock {
   now: () => number
 }
 
-/** Lets a test travel in time: what `Date` says is shifted until the test ends. Timers are not touched. */
-export function travelInTime (t: Test): Clock {
+/**
+ * Lets a test travel in time: what `Date` says is shifted until the test ends. Timers are not touched. When it is frozen, time passes
+ * only by `advance`: for tests to the second.
+ */
+export function travelInTime (t: Test, { isFrozen = false } = {}): Clock {
   const RealDate = Date
+  const start = RealDate.now()
   let offset = 0
-  const shifted = () => RealDate.now() + offset
+  const shifted = () => (isFrozen ? start : RealDate.now()) + offset
   globalThis.Date = new Proxy(RealDate, {
     construct: (target, args) => args.length === 0 ? new RealDate(shifted()) : Reflect.construct(target, args),
     get: (target, name) => name === 'now' ? shifted : Reflect.get(target, name)
