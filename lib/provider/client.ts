@@ -1,3 +1,4 @@
+import type * as OpenidClient from 'openid-client'
 import type { Configuration, CustomFetch } from 'openid-client'
 import { isLoopback } from './bounded-fetch.ts'
 import { createKeySet } from './key-set.ts'
@@ -61,6 +62,6 @@ export async function discoverProvider (options: ClientOptions): Promise<KnownPr
 }
 
 /** Imported when first needed: it costs 20 ms, and a server that nobody logs in to need not pay them. */
-export function openidClient (): Promise<typeof import('openid-client')> {
+export function openidClient (): Promise<typeof OpenidClient> {
   return import('openid-client')
 }
