@@ -212,7 +212,8 @@ async function isRefused (t: Test, { browser, logs }: Built, response: BrowserRe
 }
 
 function leaksNothing (t: Test, { provider, logs }: Built, said: string): void {
-  for (const secret of provider.secrets) t.notOk(`${logs.text}${said}`.includes(secret), `not ${secret.slice(0, 12)}…`)
+  const text = logs.text + said
+  for (const secret of provider.secrets) t.notOk(text.includes(secret.slice(0, 10)), `not ${secret.slice(0, 10)}…`) // parsers quote beginnings
 }
 
 function nameOf (fault: Fault): string {
