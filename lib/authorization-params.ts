@@ -48,7 +48,8 @@ export function forwardedParams (query: URLSearchParams): Record<string, string>
 
 function problemOf (name: string, value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number') return 'must be a string or a number'
-  return Object.hasOwn(REFUSED, name) ? REFUSED[name]?.(String(value)) ?? null : null
+  const refuse = Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined
+  return refuse?.(String(value)) ?? null
 }
 
 /** As JSON, which is how it is kept: there, a character takes up to six bytes. */

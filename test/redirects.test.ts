@@ -116,6 +116,7 @@ t.test('M5 with a list of hosts, one that is not on it is refused, and no login 
     }
   }
   t.same(provider.authorizations, [])
+  t.match((await browser.get('/login', { headers: { host: evil } })).body, 'href="/"', 'and a page has a way on that names no host')
 })
 
 const known: Array<[headers: Record<string, string>, redirectUri: string]> = [
