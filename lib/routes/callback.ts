@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { sendPage } from '../pages.ts'
-import type { RouteServices } from './routes.ts'
+import type { RouteServices } from './services.ts'
 
 /** GET or POST /callback - finishes a login (OpenID Connect Core 1.0 §3.1.2.5; OAuth 2.0 Form Post Response Mode). */
 export const callbackRoute: FastifyPluginAsync<RouteServices> = async (app, { config, logins }) => {

@@ -3,7 +3,7 @@ import { forwardedParams } from '../authorization-params.ts'
 import { parseQuery } from '../callback-answer.ts'
 import type { Config } from '../options.ts'
 import { refusePrefetch } from '../guard/prefetch.ts'
-import type { RouteServices } from './routes.ts'
+import type { RouteServices } from './services.ts'
 
 /** GET /login - sends the browser to the provider (OpenID Connect Core 1.0 §3.1.2.1). */
 export const loginRoute: FastifyPluginAsync<RouteServices> = async (app, { config, logins }) => {

@@ -3,7 +3,7 @@ import { parseQuery } from '../callback-answer.ts'
 import { refusePrefetch } from '../guard/prefetch.ts'
 import type { LogoutOptions } from '../logout.ts'
 import { sendPage } from '../pages.ts'
-import type { RouteServices } from './routes.ts'
+import type { RouteServices } from './services.ts'
 
 /** POST or GET /logout - ends the session here, then at the provider (OpenID Connect RP-Initiated Logout 1.0 §2). */
 export const logoutRoute: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logout }) => {

@@ -1,13 +1,10 @@
 import formbody from '@fastify/formbody'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, RegisterOptions } from 'fastify'
-import type { Addresses } from '../addresses.ts'
-import type { ErrorAnswer } from '../error-answer.ts'
-import type { Logins } from '../login.ts'
-import type { Logout } from '../logout.ts'
-import type { Config, RoutePaths } from '../options.ts'
+import type { RoutePaths } from '../options.ts'
 import { callbackRoute } from './callback.ts'
 import { loginRoute, wishedReturnTo } from './login.ts'
 import { logoutRoute } from './logout.ts'
+import type { RouteServices } from './services.ts'
 
 const BODY_LIMIT = 64 * 1024 // bytes; a `form_post` has a code and a state
 
@@ -15,15 +12,6 @@ const METHODS = { login: 'GET', callback: 'GET, POST', logout: 'GET, POST' }
 
 /** For every answer: it is of one login, and its address may have a code in it (RFC 9700 §4.2.4). */
 const HEADERS = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
-
-/** What the routes need. */
-export interface RouteServices {
-  config: Config
-  addresses: Addresses
-  logins: Logins
-  logout: Logout
-  answerError: ErrorAnswer
-}
 
 /** Login, callback and logout, in a context of their own: their parser, error pages and log lines are not the application's. */
 export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, answerError }) => {
