@@ -21,6 +21,8 @@ export interface LoginTransaction extends StartedLogin {
   acrValues?: string[] | undefined
   /** `prompt=none`: not being logged in is an answer, not an error. */
   isSilent?: boolean | undefined
+  /** The session that was there before. The callback may come without its cookie, from another site. */
+  replaces?: string | undefined
 }
 
 /** Keeps logins under way, each in a sealed cookie of its own, so that tabs do not disturb each other. */

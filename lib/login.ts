@@ -110,7 +110,8 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       maxAge: parameters.max_age === undefined ? undefined : Number(parameters.max_age),
       acrValues: parameters.acr_values?.split(' '),
       organization: parameters.organization,
-      isSilent: parameters.prompt === 'none' ? true : undefined
+      isSilent: parameters.prompt === 'none' ? true : undefined,
+      replaces: sessionOf(request).id ?? undefined
     }, addresses.returnTo(request, undefined))
     return url
   }
@@ -130,7 +131,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       }
       refuseError(answer)
       const login = await finishOnce(request, answer, transaction)
-      await session.start(login)
+      await session.start(login, transaction.replaces)
       transactions.end(reply, transaction)
       return { user: login.user, returnTo, appState }
     } catch (error) {

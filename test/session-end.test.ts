@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { buildApp } from './helpers/app.ts'
+import type { Auth0Options, SessionOptions } from '../lib/index.ts'
+import { buildApp, type BuildOptions } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
 import { BrowserCookies } from './helpers/cookie-jar.ts'
 import { Gate, type Held } from './helpers/gates.ts'
@@ -118,6 +119,20 @@ for (const [past, happen] of Object.entries(pasts)) {
   }
 }
 
+for (const [name, options] of Object.entries({
+  form_post: { authorizationParams: { response_mode: 'form_post' } },
+  'strict cookies': { session: { cookie: { sameSite: 'strict' } } }
+} satisfies Record<string, Auth0Options>)) {
+  t.test(`promise 5, B12: a login ends the session that it began with, though the callback comes without its cookie: ${name}`, async t => {
+    const { app, browser, gate, cookie, me } = await logIn(t, undefined, { auth0: options, provider: { issuer: 'https://tenant.eu.auth0.com/' } })
+    const slow = await gate.hold(headers => app.inject({ url: '/slow-update', headers: { ...headers, cookie } }))
+    await browser.login('/login?returnTo=/me', { authorize: { user: { sub: 'auth0|grace', name: 'Grace' } } })
+    t.equal((await slow.release()).headers['set-cookie'], undefined)
+    t.notOk(await me(cookie))
+    t.equal((await browser.get('/me')).json().user.name, 'Grace')
+  })
+}
+
 t.test('a slow request with cookies that another answer cleared does not clear those of a login since', async t => {
   const { app, browser, gate } = await logIn(t)
   browser.setCookie(`${NAME}=garbage; Path=/; Secure; HttpOnly`)
@@ -163,12 +178,13 @@ t.test('a logout clears also what cannot be read, and what is over, once more to
 })
 
 /** A person logged in, on an application with slow pages. */
-async function logIn (t: Test, session = { idleTimeout: IDLE, absoluteTimeout: 10 * IDLE }) {
+async function logIn (t: Test, session: SessionOptions = { idleTimeout: IDLE, absoluteTimeout: 10 * IDLE }, options: BuildOptions = {}) {
   const clock = travelInTime(t, { isFrozen: true })
   const gate = new Gate()
   let cookie = ''
   const { app, browser } = await buildApp(t, {
-    auth0: { session },
+    ...options,
+    auth0: { ...options.auth0, session: { ...session, ...options.auth0?.session } },
     routes: app => {
       app.get('/slow', async request => { const { user } = request.auth0; await gate.pass(request); return user })
       app.get('/slow-to-ask', async request => { await gate.pass(request); return request.auth0.user })

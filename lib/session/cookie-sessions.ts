@@ -56,11 +56,14 @@ class CookieSession implements Session {
     return this.#login
   }
 
-  async start (login: NewLogin): Promise<void> {
+  get id (): string | null {
+    return this.#open()?.id ?? null
+  }
+
+  async start (login: NewLogin, replaces?: string): Promise<void> {
     this.#write({ ...login, id: randomBytes(16).toString('base64url'), data: {}, createdAt: now(), usedAt: now() })
     const { memory, cookie } = this.#services
-    const previous = this.#open()
-    if (previous !== null) memory.end(previous.id)
+    for (const previous of [this.id, replaces ?? null]) if (previous !== null) memory.end(previous)
     memory.replaced(cookie.fingerprint(this.#request), true)
   }
 
@@ -101,8 +104,7 @@ class CookieSession implements Session {
     const { cookie, memory } = this.#services
     const cookies = cookie.fingerprint(this.#request)
     if (cookies === '') return // a visitor who never logged in
-    const sent = this.#open()
-    const isReplaced = (sent !== null && memory.hasEnded(sent.id)) || memory.wereReplacedSince(cookies, this.#turn)
+    const isReplaced = (this.id !== null && memory.hasEnded(this.id)) || memory.wereReplacedSince(cookies, this.#turn)
     if (!this.#isEnd && (isReplaced || isForOthers(reply))) return
     forbidCaching(reply)
     memory.replaced(cookies, false)

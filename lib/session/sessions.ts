@@ -74,8 +74,14 @@ export interface Sessions {
 export interface Session {
   /** Who is logged in, or `null`. */
   readonly login: Login | null
-  /** Remembers a login under a new id, against session fixation (ASVS 5.0 §7.2.4). */
-  start (login: NewLogin): Promise<void>
+  /** Id of the session that the request names, be it of use or not, or `null`. Asking for it leaves the answer as it is. */
+  readonly id: string | null
+  /**
+   * Remembers a login under a new id, against session fixation (ASVS 5.0 §7.2.4). Ends the session that there was.
+   *
+   * @param replaces id of another one to end, which the login was begun with
+   */
+  start (login: NewLogin, replaces?: string): Promise<void>
   /** Merges fields into `data`; `undefined` removes one. */
   update (data: Record<string, unknown>): Promise<void>
   /** Forgets the login. A request still under way with the same session cannot bring it back. */
