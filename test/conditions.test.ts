@@ -101,7 +101,7 @@ const places: Array<[name: string, options: Auth0Options, claims: Json, roles: s
   ['a path through a list', { rolesClaim: ['realm', '0'] }, { realm: ['admin'] }, ['admin']],
   ['a path that ends early', { rolesClaim: ['realm_access', 'roles'] }, { realm_access: 'roles' }, []],
   ['a path through null', { rolesClaim: ['realm_access', 'roles'] }, { realm_access: null }, []],
-  ['a path through a prototype', { rolesClaim: ['__proto__', 'constructor'] }, {}, []],
+  ['a path through a prototype', { rolesClaim: ['constructor', 'name'] }, {}, []],
   ['a claim named as a member of a prototype', { rolesClaim: 'constructor' }, {}, []],
   ['strings among other things', { rolesClaim: 'roles' }, { roles: ['admin', 7, null, ['x'], { y: 1 }] }, ['admin']],
   ['the default, when the option names another', { rolesClaim: 'groups' }, { roles: ['admin'] }, []]
@@ -114,6 +114,14 @@ for (const [name, options, more, roles] of places) {
     t.same((await browser.get('/me')).json().roles, roles)
   })
 }
+
+t.test('a prototype that something polluted gives nobody a role', async t => {
+  const { browser } = await buildApp(t)
+  await browser.login()
+  Object.defineProperty(Object.prototype, 'roles', { value: ['admin'], configurable: true })
+  t.teardown(() => Reflect.deleteProperty(Object.prototype, 'roles'))
+  t.same((await browser.get('/me')).json().roles, [])
+})
 
 t.test('finds permissions where option permissionsClaim says', async t => {
   const { browser, provider } = await buildApp(t, { auth0: { permissionsClaim: ['resource_access', 'api', 'roles'] } })

@@ -98,7 +98,8 @@ const replies: Array<[name: string, onError: OnError]> = [
 ]
 for (const [name, onError] of replies) {
   t.test(`an onError that ${name} has the last word`, async t => {
-    const { responses } = await allErrors(t, onError)
+    const { responses, logs } = await allErrors(t, onError)
+    t.notMatch(logs.text, /already sent/i, 'and we do not try to answer, too: Fastify would log the address for that, with code and state')
     for (const response of responses) {
       t.equal(response.statusCode, 418)
       t.type(response.json().mine, 'string')

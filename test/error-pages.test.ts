@@ -66,6 +66,15 @@ for (const [name, options, open] of pages) {
   })
 }
 
+t.test('an address on a page is read as it was meant', async t => {
+  const { browser } = await buildApp(t, { auth0: { session: { cookie: { sameSite: 'strict' } } } })
+  const address = "/me?a=1&lt=2&copy=3;'&amp;"
+  const page = await browser.comeBack(await browser.leave(`/login?returnTo=${encodeURIComponent(address)}`))
+  const expected = address.replace("'", '%27')
+  t.same(linksOf(page), [expected])
+  t.equal(decodeHTML(/http-equiv="refresh" content="0;url=([^"]*)"/.exec(page.body)?.[1] ?? ''), expected)
+})
+
 t.test('B9 a title or a text is read well, whoever wrote it', async t => {
   for (const [message, text] of [['Your account is closed', 'Your account is closed.'], ['Why?', 'Why?'], ['No. Go away!', 'No. Go away!']]) {
     const { page } = await failedLogin(t, () => { throw new exported.FST_AUTH0_LOGIN_REFUSED(message!) })

@@ -62,6 +62,12 @@ for (const [name, options] of strangers) {
   })
 }
 
+t.test('I2 the button posts to where the logout route is', async t => {
+  const { app } = await buildApp(t, { auth0: { appBaseUrl: `${appBaseUrl}/a&lt=b`, prefix: '/auth' } })
+  const { body } = await app.inject({ url: '/auth/logout', headers: { 'sec-fetch-site': 'cross-site' } })
+  t.equal(formOf({ body }).action, '/a&lt=b/auth/logout')
+})
+
 t.test('I2 POST /logout from another site is refused', async t => {
   const { browser } = await loggedIn(t)
   const response = await browser.post('/logout', {}, { site: 'same-site' })
@@ -177,7 +183,7 @@ async function loggedIn (t: Test, options: Parameters<typeof buildApp>[1] = {}):
 }
 
 /** What the button of a page sends, and where to. */
-function formOf ({ body }: BrowserResponse) {
+function formOf ({ body }: Pick<BrowserResponse, 'body'>) {
   const [, action = ''] = /<form method="post" action="([^"]*)">/.exec(body) ?? []
   const fields = [...body.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g)].map(([, ...field]) => field.map(text => decodeHTMLAttribute(text)))
   return { action: decodeHTMLAttribute(action), fields: Object.fromEntries(fields) as Record<string, string> }

@@ -100,6 +100,24 @@ t.test('the handler never runs when the client hangs up while onError works', as
   t.same(ran, [])
 })
 
+t.test('D15 nothing is answered, nor logged, to who hangs up in the middle of the answer of onError', async t => {
+  const held = gate()
+  async function * endless () {
+    yield 'the beginning of'
+    await held.wait()
+  }
+  const { app, logs } = await guardedApp(t, 'preHandler', () => {}, { onError: async (_error, _request, reply) => reply.code(400).send(Readable.from(endless())) })
+  const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write('GET /callback?code=hunter2&state=x HTTP/1.1\r\nHost: app.example.com\r\nAccept: text/html\r\n\r\n')
+  await once(socket, 'data')
+  socket.destroy()
+  await sleep(20)
+  held.open()
+  await settle()
+  t.notMatch(logs.text, /already sent|ERR_HTTP_HEADERS_SENT|hunter2/i)
+})
+
 t.test('the handler never runs when the time for it is over', async t => {
   const { browser, ran } = await guardedApp(t, 'preHandler', app => app.addHook('onSend', async request => {
     if (request.url === '/admin') await sleep(60)

@@ -37,6 +37,14 @@ for (const [name, write] of ways) {
   })
 }
 
+t.test('a hook that forgot to await a guard with conditions lets nobody in who does not meet them', async t => {
+  const { browser, ran } = await guarded(t, app => ({ preHandler: async (request, reply) => { app.requireAuth({ roles: 'admin' })(request, reply) } }))
+  await browser.login('/profile')
+  t.equal((await browser.get('/guarded')).statusCode, 403)
+  t.equal((await browser.fetch('/guarded')).statusCode, 403)
+  t.equal(ran.length, 0)
+})
+
 const hooks: Array<[name: string, add: (app: FastifyInstance) => unknown]> = [
   ["app.addHook('onRequest', app.requireAuth)", app => app.addHook('onRequest', app.requireAuth)],
   ["app.addHook('preHandler', app.requireAuth())", app => app.addHook('preHandler', app.requireAuth())]
