@@ -8,7 +8,7 @@ const imports = new Map(await Promise.all(files.map(async name => [name, imports
 
 /** From the plugin down. A folder or file imports what stands below it, or beside it in its own folder. */
 const layers = [
-  ['index.ts'], ['routes'], ['guard'], ['login.ts', 'logout.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'],
+  ['index.ts'], ['auth0.ts', 'browser-storage.ts', 'decorate-request.ts', 'routes'], ['guard'], ['login.ts', 'logout.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'],
   ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['provider'], ['session'],
   ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['errors.ts', 'fastify.ts']
 ]

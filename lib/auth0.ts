@@ -1,0 +1,26 @@
+import type { AnyReply, AnyRequest } from './fastify.ts'
+import type { RequireAuth } from './guard/require-auth.ts'
+import type { CompletedLogin, LoginOptions } from './login.ts'
+import type { LogoutOptions } from './logout.ts'
+import type { SessionInfo } from './request-auth.ts'
+import type { User } from './session/sessions.ts'
+
+/** `app.auth0`: for people with routes of their own. */
+export interface Auth0 {
+  /**
+   * Begins a login: keeps it in a cookie of the reply and gives the address to redirect to.
+   *
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+   */
+  startInteractiveLogin (request: AnyRequest, reply: AnyReply, options?: LoginOptions): Promise<URL>
+  /** Finishes a login in a callback route of one's own, and begins the session. Throws what the callback route shows as a page. */
+  completeInteractiveLogin (request: AnyRequest, reply: AnyReply): Promise<CompletedLogin>
+  /** As `request.auth0.user`. */
+  getUser (request: AnyRequest): Readonly<User> | null
+  /** As `request.auth0.session`. */
+  getSession (request: AnyRequest): SessionInfo | null
+  /** Ends the session, and gives the address that logs out at the provider. */
+  logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
+  requireAuth: RequireAuth
+}
