@@ -118,8 +118,9 @@ for (const [name, options, more, roles] of places) {
 t.test('a prototype that something polluted gives nobody a role', async t => {
   const { browser } = await buildApp(t)
   await browser.login()
-  Object.defineProperty(Object.prototype, 'roles', { value: ['admin'], configurable: true })
-  t.teardown(() => Reflect.deleteProperty(Object.prototype, 'roles'))
+  const prototype: object = Object.getPrototypeOf({})
+  Object.defineProperty(prototype, 'roles', { value: ['admin'], configurable: true })
+  t.teardown(() => Reflect.deleteProperty(prototype, 'roles'))
   t.same((await browser.get('/me')).json().roles, [])
 })
 
