@@ -4,6 +4,7 @@ const OURS = 'is not yours to set: the plugin makes it'
 const REFUSED: Record<string, (value: string) => string | null> = {
   response_type: value => value === 'code' ? null : 'can only be "code": the implicit and hybrid grants give tokens to the browser (RFC 9700 §2.1.2)',
   grant_type: () => 'is not yours to set: logins use the authorization code, and the password grant must not be used (RFC 9700 §2.4)',
+  scope: value => value.split(' ').includes('openid') ? null : 'must contain "openid": without it there is no ID token',
   response_mode: value => value === 'query' || value === 'form_post' ? null : 'can be "query" or "form_post"',
   max_age: value => /^\d{1,9}$/.test(value) ? null : 'must be a number of seconds',
   client_id: () => OURS,

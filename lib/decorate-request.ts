@@ -2,19 +2,32 @@ import type { FastifyInstance } from 'fastify'
 import type { AnyRequest } from './fastify.ts'
 import type { RequestAuth } from './request-auth.ts'
 
+/** Nobody asked until the answer went out. */
+const ANSWERED: unique symbol = Symbol('answered')
+
 /**
  * Gives requests a property that says who is calling. It is made when first asked for, once per request, and what it has to
  * write goes out with the answer: a request that never asks pays nothing.
  */
 export function decorateRequest (app: FastifyInstance, name: string, create: (request: AnyRequest) => RequestAuth): (request: AnyRequest) => RequestAuth {
   const slot = Symbol(name)
-  const slotOf = (request: AnyRequest) => request as unknown as Record<symbol, RequestAuth | null>
-  const authOf = (request: AnyRequest) => (slotOf(request)[slot] ??= create(request))
+  const slotOf = (request: AnyRequest) => request as unknown as { [slot]?: RequestAuth | typeof ANSWERED | null }
+
+  function authOf (request: AnyRequest): RequestAuth {
+    const known = slotOf(request)[slot] ?? null
+    if (known !== null && known !== ANSWERED) return known
+    const auth = create(request)
+    if (known === ANSWERED) auth.currentSession.close()
+    slotOf(request)[slot] = auth
+    return auth
+  }
 
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
   app.addHook('onSend', (request, reply, _payload, done) => {
-    slotOf(request)[slot]?.currentSession.commit(reply)
+    const auth = slotOf(request)[slot] ?? null // undefined in a context that is older than this instance
+    if (auth === null) slotOf(request)[slot] = ANSWERED
+    else if (auth !== ANSWERED) auth.currentSession.commit(reply)
     done()
   })
   return authOf

@@ -75,9 +75,9 @@ export const FST_AUTH0_SESSION_TOO_LARGE: ErrorClass =
 export const FST_AUTH0_APP_STATE_TOO_LARGE: ErrorClass =
   createError('FST_AUTH0_APP_STATE_TOO_LARGE', 'A login under way needs %s bytes of cookie and may have %s: make "appState" smaller')
 
-/** `updateSession`: the data is no plain JSON object. */
+/** `updateSession` with what is no plain object of JSON values, or `onLogin` with a user that JSON cannot hold. */
 export const FST_AUTH0_SESSION_DATA_INVALID: ErrorClass =
-  createError('FST_AUTH0_SESSION_DATA_INVALID', 'updateSession takes a plain object of JSON values')
+  createError('FST_AUTH0_SESSION_DATA_INVALID', 'A session keeps plain objects of JSON values')
 
 /** `updateSession`, a login or a logout after the headers of the answer were written: it could no longer reach the browser. */
 export const FST_AUTH0_SESSION_WRITTEN: ErrorClass =

@@ -9,7 +9,7 @@ import {
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { transactionId, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
 import type { AuthorizationParams, Config } from './options.ts'
-import { ProviderFailure } from './provider/failures.ts'
+import { ProviderFailure, quote } from './provider/failures.ts'
 import type { Provider } from './provider/provider.ts'
 import type { NewLogin, Session, User } from './session/sessions.ts'
 
@@ -160,7 +160,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
 function refuseError (answer: URLSearchParams): void {
   const error = answer.get('error')
   if (error === null) return
-  const cause = new ProviderFailure(`authorization: ${`${error}: ${answer.get('error_description') ?? ''}`.slice(0, 200)}`)
+  const cause = new ProviderFailure(`authorization: ${quote(`${error}: ${answer.get('error_description') ?? ''}`)}`)
   if (error === 'access_denied' || INTERACTION_ERRORS.has(error)) throw new FST_AUTH0_LOGIN_DENIED({ cause })
   if (error === 'unmet_authentication_requirements') throw new FST_AUTH0_STEP_UP_FAILED({ cause })
   if (error === 'temporarily_unavailable') throw new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause })

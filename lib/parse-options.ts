@@ -66,7 +66,7 @@ function parseParams ({ options, environment, report }: Source): Readonly<Record
   const given = parseObject('authorizationParams', options.authorizationParams, report)
   const { scope = environment.AUTH0_SCOPE ?? DEFAULTS.scope, audience = environment.AUTH0_AUDIENCE } = given
   const { params, problems } = parseAuthorizationParams({ ...given, scope, audience })
-  if (!params.scope?.split(' ').includes('openid')) report('authorizationParams.scope', 'must contain "openid": without it there is no ID token')
+  if (params.prompt === 'none') report('authorizationParams.prompt', 'cannot be "none" for every login: a guard would send people in circles. Give it to single logins')
   for (const [name, text] of problems) report(`authorizationParams.${name}`, text)
   return params
 }

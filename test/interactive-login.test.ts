@@ -17,8 +17,9 @@ const build = (t: Test, auth0: Auth0Options = {}) => buildApp(t, {
 
 function addOwnRoutes (app: FastifyInstance): void {
   app.get('/sign-in', async (request, reply) => {
-    const { plan = '' } = request.query as { plan?: string }
-    const url = await app.auth0.startInteractiveLogin(request, reply, { returnTo: '/me', appState: { plan, steps: [1, 'two', null] } })
+    const { plan = '', prompt } = request.query as { plan?: string, prompt?: string }
+    const authorizationParams = prompt === undefined ? {} : { prompt }
+    const url = await app.auth0.startInteractiveLogin(request, reply, { returnTo: '/me', appState: { plan, steps: [1, 'two', null] }, authorizationParams })
     return reply.redirect(url.href)
   })
   app.route({
@@ -59,8 +60,8 @@ t.test('a repeated callback still knows who is logged in, and has no appState', 
 })
 
 t.test('A7 prompt=none that finds nobody is no user', async t => {
-  const { browser } = await build(t, { authorizationParams: { prompt: 'none' } })
-  const response = await browser.comeBack(await browser.leave('/sign-in', { authorize: { callback: { error: 'login_required' } } }))
+  const { browser } = await build(t)
+  const response = await browser.comeBack(await browser.leave('/sign-in?prompt=none', { authorize: { callback: { error: 'login_required' } } }))
   t.match(response.json(), { user: null, returnTo: '/me', appState: { steps: [1, 'two', null] }, known: null })
 })
 
@@ -140,6 +141,7 @@ t.test('a guard begins a login, where there is no login route', async t => {
 })
 
 const mistakes: Array<[name: string, options: Parameters<Built['app']['auth0']['startInteractiveLogin']>[2], code: string]> = [
+  ['a scope without openid', { authorizationParams: { scope: 'profile' } }, 'FST_AUTH0_OPTIONS_INVALID'],
   ['a parameter that is ours', { authorizationParams: { state: 'x' } }, 'FST_AUTH0_OPTIONS_INVALID'],
   ['an appState that fits no cookie', { appState: 'x'.repeat(4000) }, 'FST_AUTH0_APP_STATE_TOO_LARGE']
 ]

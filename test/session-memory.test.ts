@@ -10,14 +10,29 @@ const KB = 1024
 const MB = 1024 * KB
 
 t.test('O7 remembers no more of what it opened than 24 MB of seals, the least recently used go first', t => {
+  const clock = travelInTime(t, { isFrozen: true })
   const { memory, sealed, opened } = countingMemory(8 * MB) // so that three are the limit
   const [a, b, c, d] = Array.from({ length: 4 }, sealed)
   for (const one of [a, b, c, a, d]) memory.open(one!)
   t.same(opened, [a, b, c, d])
+  clock.advance(1)
   for (const one of [a, c, d]) memory.open(one!)
   t.equal(opened.length, 4, 'these are remembered')
   memory.open(b!)
   t.equal(opened.length, 5, 'this one had to go')
+  t.end()
+})
+
+t.test('a crowd larger than the memory does not push everybody out of it', t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { memory, sealed, opened } = countingMemory(8 * MB) // so that three are the limit
+  const crowd = Array.from({ length: 6 }, sealed)
+  for (const one of [...crowd, ...crowd]) memory.open(one)
+  t.equal(opened.length, 6 + 3, 'of six in turn, three are known when they come again')
+  clock.advance(1)
+  memory.open(crowd[5]!)
+  memory.open(crowd[5]!)
+  t.equal(opened.length, 6 + 3 + 1)
   t.end()
 })
 

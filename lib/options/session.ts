@@ -21,7 +21,7 @@ export function parseCookie ({ options, report }: Source, name: string, isSecure
   const given: NonNullable<SessionOptions['cookie']> = parseObject('session.cookie', options.session?.cookie, report)
   const own: unknown = given.name ?? name
   // A dot would make one name the beginning of another's parts: `auth0.1` is the second part of `auth0`.
-  if (typeof own !== 'string' || !/^[\w-]+$/.test(own)) report('session.cookie.name', 'must consist of letters, digits, "_" and "-"')
+  if (typeof own !== 'string' || !/^[\w-]{1,64}$/.test(own)) report('session.cookie.name', 'must consist of 1 to 64 letters, digits, "_" and "-"')
   return {
     name: isSecure ? `__Host-${own}` : String(own),
     sameSite: parseOneOf('session.cookie.sameSite', given.sameSite, DEFAULTS.cookie.sameSite, ['lax', 'strict'], report),

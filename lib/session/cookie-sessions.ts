@@ -123,13 +123,16 @@ class CookieSession implements Session {
   /** By our clock, whatever the browser made of Max-Age (ASVS 5.0 §7.3.1, §7.3.2). */
   #isAlive (login: Login): boolean {
     const { idleTimeout, absoluteTimeout, memory } = this.#services
-    return now() < login.usedAt + idleTimeout && now() < login.createdAt + absoluteTimeout && !memory.hasEnded(login.id)
+    return now() < Math.min(login.usedAt + idleTimeout, login.createdAt + absoluteTimeout) && !memory.hasEnded(login.id)
   }
 
   /** Once in a tenth of the idle time-out for all requests together, and never over what another one wrote meanwhile. */
   #isDue (login: Login): boolean {
-    const { turn, at } = this.#services.memory.lastWrite(login.id)
-    return turn <= this.#turn && now() - Math.max(login.usedAt, at) >= this.#services.idleTimeout / 10
+    const { memory, idleTimeout } = this.#services
+    const dueAt = now() - idleTimeout / 10
+    if (login.usedAt > dueAt) return false
+    const { turn, at } = memory.lastWrite(login.id)
+    return turn <= this.#turn && at <= dueAt
   }
 
   #write (login: Login): void {
@@ -145,6 +148,10 @@ class CookieSession implements Session {
     if (sealed.length > maxSize) throw new FST_AUTH0_SESSION_TOO_LARGE(sealed.length, maxSize, largestParts(read))
     this.#pending = sealed
     return read
+  }
+
+  close (): void {
+    this.#isWritten = true
   }
 
   #assertUnwritten (): void {

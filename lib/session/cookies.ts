@@ -17,9 +17,10 @@ export function readCookie (request: AnyRequest, name: string): string | null {
   const header = request.headers.cookie
   if (header === undefined) return null
   const start = findCookie(header, name, 0)
-  if (start === -1 || findCookie(header, name, start) !== -1) return null
-  const end = header.indexOf(';', start)
-  return header.slice(start, end === -1 ? undefined : end).trimEnd()
+  if (start === -1) return null
+  const semicolon = header.indexOf(';', start)
+  const end = semicolon === -1 ? header.length : semicolon
+  return findCookie(header, name, end) === -1 ? header.slice(start, end).trimEnd() : null
 }
 
 /** Where the value of the next cookie of this name begins, or -1. */

@@ -44,10 +44,10 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
 
   return {
     seal (value) {
-      const { header, key } = keys.ofToday()
+      const { header, aad, key } = keys.ofToday()
       const iv = randomBytes(IV_BYTES)
       const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })
-      cipher.setAAD(Buffer.from(header, 'latin1'))
+      cipher.setAAD(aad)
       const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()])
       return [header, '', iv.toString('base64url'), text.toString('base64url'), cipher.getAuthTag().toString('base64url')].join('.')
     },
@@ -55,14 +55,14 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
     open (sealed) {
       const [header = '', encryptedKey, iv, text, tag, ...more] = sealed.split('.')
       if (encryptedKey !== '' || more.length > 0) return null
-      const key = keys.find(header)
-      if (key === null) return null
+      const known = keys.find(header)
+      if (known === null) return null
       const ivBytes = decode(iv)
       const textBytes = decode(text)
       const tagBytes = decode(tag)
       if (textBytes === null || ivBytes?.length !== IV_BYTES || tagBytes?.length !== TAG_BYTES) return null
-      const decipher = createDecipheriv(ALGORITHM, key, ivBytes, { authTagLength: TAG_BYTES })
-      decipher.setAAD(Buffer.from(header, 'latin1'))
+      const decipher = createDecipheriv(ALGORITHM, known.key, ivBytes, { authTagLength: TAG_BYTES })
+      decipher.setAAD(known.aad)
       decipher.setAuthTag(tagBytes)
       try {
         return JSON.parse(decipher.update(textBytes, undefined, 'utf8') + decipher.final('utf8'))
@@ -73,15 +73,25 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
   }
 }
 
+/** The key of one secret and day, and what its seals begin with. */
+interface DayKey {
+  day: number
+  header: string
+  /** The header again, as what GCM authenticates beside the text (RFC 7516 §5.1, step 14). */
+  aad: Buffer
+  key: KeyObject
+}
+
 /** The keys of one purpose: of every secret, for each day from which something may still be of use, derived when first met. */
 function createKeyRing (secrets: readonly string[], purpose: string, lifetime: number) {
   const secretsByName = new Map(secrets.map(secret => [secretName(secret, purpose), secret]))
-  const derived = new LruMap<{ day: number, key: KeyObject }>(REMEMBERED_KEYS)
+  const derived = new LruMap<DayKey>(REMEMBERED_KEYS)
   const days = Math.ceil(lifetime / DAY)
   let sealing = keyOf(secrets[0] as string, today())
 
-  function keyOf (secret: string, day: number) {
-    return { day, header: protectedHeader(secret, purpose, day), key: deriveKey(secret, purpose, day) }
+  function keyOf (secret: string, day: number): DayKey {
+    const header = protectedHeader(secret, purpose, day)
+    return { day, header, aad: Buffer.from(header, 'latin1'), key: deriveKey(secret, purpose, day) }
   }
 
   /** Tomorrow's keys too: another host's clock may be ahead of ours. */
@@ -105,9 +115,9 @@ function createKeyRing (secrets: readonly string[], purpose: string, lifetime: n
       return sealing
     },
 
-    find (header: string): KeyObject | null {
-      const known = derived.get(header) ?? derive(header)
-      return known !== null && isOfUse(known.day) ? known.key : null
+    find (header: string): DayKey | null {
+      const known = header === sealing.header ? sealing : derived.get(header) ?? derive(header)
+      return known !== null && isOfUse(known.day) ? known : null
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Seal } from './seal.ts'
 
 const TAG_LENGTH = 22 // characters of a seal's tag, its end
 const OPENED_BYTES = 24 * 1024 * 1024 // of seals; with the logins in them some three times as much
+const ADMISSION = 30 // milliseconds between two logins that are remembered, once the memory is full
 const REMEMBERED_ENDS = 100_000 // 14 MB
 const REMEMBERED_WRITES = 10_000
 const REMEMBERED_COOKIES = 10_000
@@ -29,6 +30,7 @@ export class SessionMemory {
   readonly #written = new LruMap<{ turn: number, at: number }>(REMEMBERED_WRITES)
   readonly #replaced = new LruMap<number>(REMEMBERED_COOKIES)
   #turn = 0
+  #admittedAt = 0
 
   constructor ({ seal, maxSize, absoluteTimeout }: SessionMemoryOptions) {
     this.#seal = seal
@@ -48,10 +50,25 @@ export class SessionMemory {
     const opened = this.#seal.open(sealed)
     if (opened === null) return null
     const login = deepFreeze(opened as Login)
+    if (this.#hasRoom()) this.#remember(sealed, login)
+    return login
+  }
+
+  /**
+   * A crowd larger than the memory would push each other out of it, and keeping a login that is not met again costs more than
+   * opening it: most of that is collecting the garbage.
+   */
+  #hasRoom (): boolean {
+    if (this.#opened.size < this.#opened.max) return true
+    if (Date.now() - this.#admittedAt < ADMISSION) return false
+    this.#admittedAt = Date.now()
+    return true
+  }
+
+  #remember (sealed: string, login: Login): void {
     // A copy: what was cut from a header, a key too, would keep the whole header in memory.
     const copy = Buffer.from(sealed, 'latin1').toString('latin1')
     this.#opened.set(copy.slice(-TAG_LENGTH), { sealed: copy, login })
-    return login
   }
 
   /** Remembers that a session ended: an answer still under way must not set its cookie again. */

@@ -88,4 +88,6 @@ export interface Session {
   end (): Promise<void>
   /** Writes what is due to the answer, before its headers go out. */
   commit (reply: AnyReply): void
+  /** The headers went out before anybody asked: nothing can be written any more. */
+  close (): void
 }
