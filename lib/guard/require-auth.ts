@@ -39,6 +39,8 @@ export interface GuardServices {
   authOf (request: AnyRequest): RequestAuth
 }
 
+const ADMITTED: Promise<void> = Promise.resolve()
+
 export function createRequireAuth (services: GuardServices): RequireAuth {
   const plainGuard = createGuard(services, {})
 
@@ -69,6 +71,7 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
       return sendToLogin(request, reply, new FST_AUTH0_STEP_UP_REQUIRED(), toLoginQuery(demand))
     }
     const verdict = isAdmitted(caller, login.user, request)
+    if (verdict === true) return ADMITTED
     if (verdict === false) return refuse(request, reply, new FST_AUTH0_FORBIDDEN())
     return Promise.resolve(verdict).then(holds => holds ? undefined : refuse(request, reply, new FST_AUTH0_FORBIDDEN()))
   }

@@ -26,7 +26,10 @@ export function deepFreeze<T extends object> (value: T): T {
   const objects: object[] = [value]
   for (const object of objects) {
     Object.freeze(object)
-    for (const member of Object.values(object)) if (typeof member === 'object' && member !== null) objects.push(member)
+    for (const name in object) {
+      const member: unknown = object[name as keyof typeof object]
+      if (typeof member === 'object' && member !== null) objects.push(member)
+    }
   }
   return value
 }
