@@ -58,7 +58,7 @@ const bodies: Array<[name: string, type: string, body: string]> = [
   ['a form of odd names', 'application/x-www-form-urlencoded', '__proto__=x&constructor=y&code[]=z&&&=&%E0%A4%A=1']
 ]
 for (const [name, type, body] of bodies) {
-  t.test(`a body of ${name} is no answer of a provider, and no 500 (DESIGN promise 6)`, async t => {
+  t.test(`a body of ${name} is no answer of a provider, and no 500 (promise 6)`, async t => {
     const { app, provider } = await buildApp(t, { auth0: { authorizationParams: { response_mode: 'form_post' } } })
     const response = await app.inject({ method: 'POST', url: '/callback', headers: { 'content-type': type }, payload: body })
     t.ok(response.statusCode >= 400 && response.statusCode < 500, String(response.statusCode))

@@ -59,7 +59,7 @@ for (const mode of ['query', 'form_post'] as const) {
       t.equal((await browser.comeBack(await browser.leave())).statusCode, 303)
     })
 
-    t.test('B12 logs in another person: a new session, and nothing of the old one (ASVS 5.0 §7.2.4, DESIGN promise 5)', async t => {
+    t.test('B12 logs in another person: a new session, and nothing of the old one (ASVS 5.0 §7.2.4, promise 5)', async t => {
       const { browser, provider } = await build(t, {}, app => app.post('/data', async request => request.auth0.updateSession({ cart: 'of Ada' })))
       await browser.login()
       await browser.fetch('/data', { method: 'POST' })

@@ -3,7 +3,7 @@ import { buildApp } from './helpers/app.ts'
 import type { Endpoint } from './helpers/provider-metadata.ts'
 import type { FaultName } from './helpers/provider-faults.ts'
 
-// DESIGN section 6, the column "login, callback": what a provider's failure is for who comes back from it.
+// What requirements.md says of failures at login: what a provider's failure is for who comes back from it.
 
 const LOGIN = '__Host-auth0.login.'
 

@@ -72,7 +72,7 @@ t.test('B11 by form_post, with a form parser of the application', async t => {
   t.match((await browser.comeBack(callback)).json(), { user: { sub: 'auth0|ada' }, returnTo: '/me' })
 })
 
-t.test('B10 JSON is no form_post, though the application parses it (DESIGN promise 6)', async t => {
+t.test('B10 JSON is no form_post, though the application parses it (promise 6)', async t => {
   const { browser, provider } = await build(t, { authorizationParams: { response_mode: 'form_post' } })
   for (const json of [{ code: { toString: 1 }, state: 's' }, { code: [['c']], state: 's' }, { code: 1, state: 's' }, [1], 'text', 7, null]) {
     const response = await browser.fetch('/signed-in', { method: 'POST', json })

@@ -81,7 +81,7 @@ t.test('F9 a key that the provider withdrew is gone as soon as others were asked
 // When they cannot be had
 
 for (const fault of ['connection refused', 'hang', '500', '429', 'trickle'] as const) {
-  t.test(`F8 keys that cannot be had (${fault}) are a 503 that costs no code: the same callback works later (DESIGN section 6)`, async t => {
+  t.test(`F8 keys that cannot be had (${fault}) are a 503 that costs no code: the same callback works later (when something fails)`, async t => {
     const { browser, provider, logs } = await buildApp(t, { auth0: { httpTimeout: 100 } })
     const callback = await browser.leave('/login?returnTo=/me')
     provider.fail('jwks', fault)

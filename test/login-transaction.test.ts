@@ -18,7 +18,7 @@ async function begin (built: Built, count: number, address = (tab: number) => `/
 
 const orders = [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3], [3, 4, 0, 2, 1]]
 for (const order of orders) {
-  t.test(`A5 five tabs come back in the order ${order}, each to its own page (DESIGN promise 7)`, async t => {
+  t.test(`A5 five tabs come back in the order ${order}, each to its own page (promise 7)`, async t => {
     const built = await buildApp(t)
     const callbacks = await begin(built, 5)
     for (const tab of order) {
@@ -29,7 +29,7 @@ for (const order of orders) {
 }
 
 for (const pause of [0, 10]) {
-  t.test(`A5 keeps five, and drops the oldest, when they begin ${pause} seconds apart (DESIGN promise 7)`, async t => {
+  t.test(`A5 keeps five, and drops the oldest, when they begin ${pause} seconds apart (promise 7)`, async t => {
     const clock = travelInTime(t)
     const built = await buildApp(t)
     const callbacks: Callback[] = []
@@ -153,7 +153,7 @@ const garbage = [
   `${PREFIX}AAAAAAAAAAAAAAAA=....`, `${PREFIX}AAAAAAAAAAAAAAAA=1; ${PREFIX}AAAAAAAAAAAAAAAA=2`, `${PREFIX}AAAAAAAAAAAAAAAA=\u00ff\u00fe`, `${PREFIX}AAAAAAAAAAAAAAAA=${'x'.repeat(10_000)}`, '=;=;;;', `${PREFIX}`.repeat(500)
 ]
 for (const cookie of garbage) {
-  t.test(`a login begins, and a callback is refused, with the cookie ${JSON.stringify(cookie.slice(0, 60))} (DESIGN promise 6)`, async t => {
+  t.test(`a login begins, and a callback is refused, with the cookie ${JSON.stringify(cookie.slice(0, 60))} (promise 6)`, async t => {
     const built = await buildApp(t)
     const login = await built.browser.get('/login', { headers: { cookie } })
     t.equal(login.statusCode, 302)

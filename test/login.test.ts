@@ -132,7 +132,7 @@ t.test('A14 asks for exactly the configured scopes (ASVS 5.0 §10.2.3)', async t
   t.equal((await asked(await buildApp(t, { auth0: { authorizationParams: { scope: 'openid', audience: 'https://api.example' } } }))).get('scope'), 'openid')
 })
 
-t.test('N14 HEAD, prefetch and prerender do nothing (DESIGN promise 12)', async t => {
+t.test('N14 HEAD, prefetch and prerender do nothing (promise 12)', async t => {
   const { browser } = await buildApp(t)
   const head = await browser.get('/login', { method: 'HEAD' })
   t.match(head, { statusCode: 405, headers: { allow: 'GET' }, location: null, setCookies: [], body: '' })
@@ -146,7 +146,7 @@ t.test('N14 HEAD, prefetch and prerender do nothing (DESIGN promise 12)', async 
 
 const heads: Array<[address: string, methods: string]> = [['/callback?code=c&state=s', 'GET, POST'], ['/logout', 'GET, POST']]
 for (const [address, methods] of heads) {
-  t.test(`N14 HEAD ${address} does nothing (DESIGN promise 12)`, async t => {
+  t.test(`N14 HEAD ${address} does nothing (promise 12)`, async t => {
     const { browser, provider } = await buildApp(t)
     await browser.login()
     t.match(await browser.get(address, { method: 'HEAD' }), { statusCode: 405, headers: { allow: methods }, setCookies: [] })
@@ -181,7 +181,7 @@ t.test('M4 also one that is short enough, where the rest of the login is long', 
   t.equal((await browser.comeBack(await browser.leave(`/login?returnTo=/${'a'.repeat(2000)}`))).location?.pathname, '/')
 })
 
-t.test('N9, B14 answers are stored by nobody, open to no other origin, and tell no Referer (DESIGN promise 11)', async t => {
+t.test('N9, B14 answers are stored by nobody, open to no other origin, and tell no Referer (promise 11)', async t => {
   const { browser } = await buildApp(t, { browser: { refusedCookies: 'note' } })
   for (const method of ['GET', 'HEAD', 'OPTIONS']) {
     const { headers } = await browser.fetch('/login', { method, site: 'cross-site', headers: { origin: 'https://elsewhere.example' } })
@@ -192,7 +192,7 @@ t.test('N9, B14 answers are stored by nobody, open to no other origin, and tell 
 
 t.test('a provider that is down', async t => {
   for (const fault of ['connection refused', 'hang', '500', '429'] as const) {
-    t.test(`${fault}: public pages are served, login says 503 with a way on, and works once the provider is back (DESIGN promise 10)`, async t => {
+    t.test(`${fault}: public pages are served, login says 503 with a way on, and works once the provider is back (promise 10)`, async t => {
       const { app, browser, provider } = await buildApp(t, { auth0: { httpTimeout: fault.startsWith('hang') ? 150 : 5000 } })
       provider.failAll(fault)
       await app.ready()

@@ -17,7 +17,7 @@ const passing: FaultName[] = [
   '429', '500', '502', '503', 'temporarily_unavailable'
 ]
 for (const fault of passing) {
-  t.test(`D9 D11 a token endpoint that fails with ${fault} is a 503, and the login can go on (DESIGN section 6)`, async t => {
+  t.test(`D9 D11 a token endpoint that fails with ${fault} is a 503, and the login can go on (when something fails)`, async t => {
     const built = await buildApp(t, { auth0: { httpTimeout: 60 } })
     const { browser, provider } = built
     const callback = await browser.leave('/login?returnTo=/me')

@@ -9,7 +9,7 @@ import type { Auth0Options } from '../lib/index.ts'
 import { buildApp } from './helpers/app.ts'
 import type { Browser, BrowserResponse } from './helpers/browser.ts'
 
-// The handler of a refused request never runs, whatever hooks the application has (DESIGN 2.2).
+// The handler of a refused request never runs, whatever hooks the application has.
 
 /** What an application may do to answers, or while they are made. */
 const applications: Array<[name: string, add: (app: FastifyInstance) => unknown, auth0?: Auth0Options]> = [

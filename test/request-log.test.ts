@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { appBaseUrl, buildApp, type BuildOptions, type Built, secret } from './helpers/app.ts'
 import type { Callback } from './helpers/provider.ts'
 
-// DESIGN promise 8, D15: what is secret stays out of the log, at every level. The application of these tests logs at `trace`.
+// promise 8, D15: what is secret stays out of the log, at every level. The application of these tests logs at `trace`.
 
 const ISSUER = 'https://tenant.eu.auth0.com/'
 const paths = ['/login', '/callback', '/logout']
