@@ -36,10 +36,16 @@ export function createLogout ({ config, addresses, provider, sessionOf }: Logout
     const login = session.login
     await session.end()
     if (login !== null) await tell(request, login.user)
-    const home = new URL(addresses.returnTo(request, returnTo), `${addresses.base(request)}/`)
+    const goOnTo = absolute(request, addresses.returnTo(request, returnTo))
     const sid = typeof login?.user.sid === 'string' ? login.user.sid : null
     // Somebody without a session here may still have one there.
-    return await provider.logoutUrl({ idToken: login?.idToken ?? null, sid, returnTo: home.href, federated }) ?? home
+    return await provider.logoutUrl({ idToken: login?.idToken ?? null, sid, returnTo: goOnTo, federated }) ?? new URL(goOnTo)
+  }
+
+  /** The home page as option `appBaseUrl` spells it: a provider compares it with what was entered there, slash and all. */
+  function absolute (request: AnyRequest, returnTo: string): string {
+    const base = addresses.base(request)
+    return returnTo === addresses.returnTo(request, undefined) ? base : new URL(returnTo, base).href
   }
 
   /** An application that fails must not keep anybody logged in. */

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { buildApp, type BuildOptions } from './helpers/app.ts'
 
-const HOME = 'https://app.example.com/'
+const HOME = 'https://app.example.com'
 const END_SESSION = 'https://tenant.example.com/oidc/logout'
 const V2 = 'https://tenant.example.com/v2/logout'
 const ID_TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/
@@ -20,11 +20,11 @@ const logouts: Array<[name: string, options: BuildOptions, path: string, address
   ['Auth0 without end_session_endpoint', without(byDomain), '/logout', V2, { client_id: 'client-id', returnTo: HOME }],
   ['Auth0, federated', byDomain, '/logout?federated', END_SESSION, { id_token_hint: ID_TOKEN, client_id: 'client-id', post_logout_redirect_uri: HOME, logout_hint: SID, federated: 'true' }],
   ['Auth0 without end_session_endpoint, federated', without(byDomain), '/logout?federated', V2, { client_id: 'client-id', returnTo: HOME, federated: 'true' }],
-  ['Auth0, to another page', byDomain, '/logout?returnTo=/public', END_SESSION, { id_token_hint: ID_TOKEN, client_id: 'client-id', post_logout_redirect_uri: `${HOME}public`, logout_hint: SID }],
-  ['Auth0 without end_session_endpoint, to another page', without(byDomain), '/logout?returnTo=/public', V2, { client_id: 'client-id', returnTo: `${HOME}public` }],
+  ['Auth0, to another page', byDomain, '/logout?returnTo=/public', END_SESSION, { id_token_hint: ID_TOKEN, client_id: 'client-id', post_logout_redirect_uri: `${HOME}/public`, logout_hint: SID }],
+  ['Auth0 without end_session_endpoint, to another page', without(byDomain), '/logout?returnTo=/public', V2, { client_id: 'client-id', returnTo: `${HOME}/public` }],
   ['another provider', byIssuer, '/logout', END_SESSION, { id_token_hint: ID_TOKEN, client_id: 'client-id', post_logout_redirect_uri: HOME }],
   ['another provider, federated', byIssuer, '/logout?federated', END_SESSION, { id_token_hint: ID_TOKEN, client_id: 'client-id', post_logout_redirect_uri: HOME }],
-  ['another provider without end_session_endpoint', without(byIssuer), '/logout', HOME, null]
+  ['another provider without end_session_endpoint', without(byIssuer), '/logout', `${HOME}/`, null]
 ]
 for (const [name, options, path, address, expected] of logouts) {
   t.test(`I3 I5 logging out at ${name} (RP-Initiated Logout 1.0 §2)`, async t => {
@@ -70,7 +70,7 @@ for (const fault of ['hang', 'connection refused', '500', 'html', 'numeric endpo
 
     const restarted = await buildApp(t, { provider, auth0: { httpTimeout: 50 } })
     const { location } = await restarted.browser.get('/logout', { site: 'same-origin' })
-    t.equal(location!.href, HOME)
+    t.equal(location!.href, `${HOME}/`)
     t.equal(restarted.logs.lines.filter(({ msg }) => msg === 'logged out here, not at the provider').length, 1)
     t.equal(logs.lines.filter(({ level }) => level >= 40).length, 0)
     t.equal((await newBrowser().get('/')).statusCode, 200)

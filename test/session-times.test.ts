@@ -89,6 +89,15 @@ t.test('G9 extends once for 1,000 parallel requests, and again when the answer w
   t.ok(await ask())
 })
 
+t.test('extends a session that another process began', async t => {
+  const { cookie, clock } = await logIn(t)
+  const { app: another } = await buildApp(t, { auth0: { session: { idleTimeout: IDLE, absoluteTimeout: ABSOLUTE } } })
+  const extend = async () => [(await another.inject({ url: '/me', headers: { cookie } })).headers['set-cookie'] ?? []].flat()
+  t.same(await extend(), [])
+  clock.advance(IDLE / 10)
+  t.equal(maxAge(await extend()), IDLE)
+})
+
 t.test('does not extend where the application lets caches give the answer to others (RFC 9111 §7.3)', async t => {
   const { app, cookie, clock } = await logIn(t, undefined, {
     routes: app => app.get('/say', async (request, reply) => {
