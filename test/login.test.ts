@@ -97,6 +97,11 @@ for (const [name, query] of ignored) {
   })
 }
 
+t.test('A6 a link cannot choose another way to log in than the options do', async t => {
+  const app = await buildApp(t, { auth0: { authorizationParams: { connection: 'staff-only', prompt: 'login' } } })
+  t.match(Object.fromEntries(await asked(app, '/login?connection=anybody&prompt=none')), { connection: 'staff-only', prompt: 'login' })
+})
+
 t.test('A6 a link cannot choose another organization, or make an older authentication do', async t => {
   const app = await buildApp(t, { auth0: { authorizationParams: { organization: 'org_ours', max_age: 300 } } })
   t.match(Object.fromEntries(await asked(app, '/login?organization=org_theirs&max_age=999999')), { organization: 'org_ours', max_age: '300' })

@@ -22,15 +22,12 @@ export function wishedReturnTo (request: FastifyRequest): string | null {
   return more.length === 0 ? returnTo : null
 }
 
-/**
- * What the callback verifies is the application's to say: a link must not choose another organization than the one in the options, nor
- * make an older authentication do.
- */
-function withinOptions ({ organization, ...forwarded }: Record<string, string>, options: Config['authorizationParams']): Record<string, string> {
+/** What the application says by its options a link must not say otherwise: how, and as part of what, people log in. */
+const FIXED = ['organization', 'connection', 'prompt']
+
+/** Nor may a link make an older authentication do. */
+function withinOptions (forwarded: Record<string, string>, options: Config['authorizationParams']): Record<string, string> {
+  const allowed = Object.entries(forwarded).filter(([name]) => !FIXED.includes(name) || options[name] === undefined)
   const ages = [forwarded.max_age, options.max_age].filter(age => age !== undefined).map(Number)
-  return {
-    ...forwarded,
-    ...organization === undefined || options.organization !== undefined ? {} : { organization },
-    ...ages.length === 0 ? {} : { max_age: String(Math.min(...ages)) }
-  }
+  return { ...Object.fromEntries(allowed), ...ages.length === 0 ? {} : { max_age: String(Math.min(...ages)) } }
 }
