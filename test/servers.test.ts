@@ -129,7 +129,7 @@ t.test('behind a proxy that takes a path away, all addresses have it', async t =
   t.match(page.body, 'href="/shop/"')
   t.match(page.body, 'href="/shop/login"')
   t.match((await browser.get('/shop/logout', { site: 'cross-site' })).body, 'action="/shop/logout"')
-  t.equal((await browser.submit('/shop/logout')).url.href, `${appBaseUrl}/shop/`)
+  t.equal((await browser.submit('/shop/logout')).url.href, `${appBaseUrl}/shop`)
 })
 
 t.test('what is registered in a context stays in it', async t => {
