@@ -47,7 +47,8 @@ export function wantsPage ({ headers }: AnyRequest): boolean {
 
 /** @throws what `onError` throws, for the application's error handler */
 export function createErrorAnswer ({ onError, paths }: Config, addresses: Addresses): ErrorAnswer {
-  return async (error, request, reply, loginQuery) => {
+  return async (thrown, request, reply, loginQuery) => {
+    const error = thrown ?? new Error('nothing was thrown') // hooks may throw `null`
     const { code, statusCode, message } = describe(error)
     log(error, statusCode, request)
     // A hook of the application sees what it knows: its own server's request and reply.

@@ -27,9 +27,9 @@ export const FST_AUTH0_STEP_UP_FAILED: ErrorClass =
 export const FST_AUTH0_CROSS_SITE_REQUEST: ErrorClass =
   createError('FST_AUTH0_CROSS_SITE_REQUEST', 'This request came from another site. A client that is no browser sends an X-Requested-With header', 403, undefined, false)
 
-/** Login and logout do nothing for a prefetch, so that no browser acts before the person does. */
+/** Login and logout do nothing for a prefetch, nor login for an image, so that no browser acts before the person does. */
 export const FST_AUTH0_PREFETCH_REFUSED: ErrorClass =
-  createError('FST_AUTH0_PREFETCH_REFUSED', 'This address must not be prefetched', 403, undefined, false)
+  createError('FST_AUTH0_PREFETCH_REFUSED', 'This address is for people to open, not to prefetch or to embed', 403, undefined, false)
 
 /** Callback: its login is unknown here: too old, begun in another browser, finished already, or forged. */
 export const FST_AUTH0_LOGIN_EXPIRED: ErrorClass =

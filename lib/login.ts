@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { FifoMap } from 'toad-cache'
 import type { Addresses } from './addresses.ts'
 import { parseAuthorizationParams } from './authorization-params.ts'
@@ -67,13 +68,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { state } = transaction
     const known = underWay.get(state)
     if (known !== undefined) return known
-    const run = finish(request, answer, transaction).then(login => {
-      spent.set(state, true)
-      return login
-    }, error => {
-      if (!isPassing(error)) spent.set(state, true)
-      throw error
-    }).finally(() => underWay.delete(state))
+    const run = finish(request, answer, transaction).finally(() => underWay.delete(state))
     underWay.set(state, run)
     return run
   }
@@ -84,6 +79,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const copy = structuredClone(user)
     const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
     return {
+      id: randomBytes(16).toString('base64url'), // here, so that twins begin one session, which one logout ends
       user: asSameUser(enriched, user),
       begunBy: { id: transactionId(state), returnTo: returnTo.length <= MAX_REMEMBERED_RETURN_TO ? returnTo : addresses.returnTo(request, '/') },
       idToken: tokens.idToken.length <= MAX_ID_TOKEN_HINT ? tokens.idToken : null,
@@ -126,18 +122,24 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     try {
       await provider.verifyAnswer(answer)
       if (transaction.isSilent === true && INTERACTION_ERRORS.has(answer.get('error') ?? '')) {
-        transactions.end(reply, transaction)
+        end(reply, transaction)
         return { user: null, returnTo, appState }
       }
       refuseError(answer)
       const login = await finishOnce(request, answer, transaction)
-      await session.start(login, transaction.replaces)
-      transactions.end(reply, transaction)
-      return { user: login.user, returnTo, appState }
+      const { user } = await session.start(login, transaction.replaces)
+      end(reply, transaction)
+      return { user, returnTo, appState }
     } catch (error) {
-      if (!isPassing(error)) transactions.end(reply, transaction)
+      if (!isPassing(error)) end(reply, transaction)
       throw error
     }
+  }
+
+  /** Over for good: here, and in the browser. */
+  function end (reply: AnyReply, transaction: LoginTransaction): void {
+    spent.set(transaction.state, true)
+    transactions.end(reply, transaction)
   }
 
   /** A reload, or the back button: who is logged in by that very login goes on to where it went. */

@@ -71,6 +71,6 @@ t.test('a wrong secret is a 502 that says so in the log, without it', async t =>
   const provider = createProvider()
   const { browser, logs } = await buildApp(t, { provider, auth0: { clientSecret: 'of another client' } })
   t.equal((await browser.navigate('/profile')).statusCode, 502)
-  t.match(logs.lines.find(({ err }) => err)?.err?.message, /token endpoint: .*\(invalid_client: Unauthorized\)/)
+  t.match(logs.lines.find(({ err }) => err)?.err?.message, /token endpoint: .*\(invalid_client\)/)
   t.notOk(logs.text.includes('of another client'))
 })

@@ -149,6 +149,13 @@ t.test('N14 HEAD, prefetch and prerender do nothing (promise 12)', async t => {
   t.equal((await browser.get('/login', { headers: { 'sec-purpose': 'something else' } })).statusCode, 302)
 })
 
+t.test('N14 a page that embeds the login as an image begins none', async t => {
+  const { browser } = await buildApp(t)
+  for (const destination of ['image', 'script', 'style']) {
+    t.match(await browser.get('/login', { site: 'cross-site', headers: { 'sec-fetch-dest': destination } }), { statusCode: 403, setCookies: [] })
+  }
+})
+
 const heads: Array<[address: string, methods: string]> = [['/callback?code=c&state=s', 'GET, POST'], ['/logout', 'GET, POST']]
 for (const [address, methods] of heads) {
   t.test(`N14 HEAD ${address} does nothing (promise 12)`, async t => {

@@ -65,6 +65,11 @@ for (const [name, error, statusCode, code, text] of refusals) {
   })
 }
 
+t.test('onLogin may throw what is no error', async t => {
+  const { browser } = await build(t, () => { throw null }) // eslint-disable-line no-throw-literal -- JavaScript can
+  t.match(await browser.navigate('/login'), { statusCode: 500, body: /FST_AUTH0_FAILED/ })
+})
+
 t.test('a refused login leaves the session that was there before', async t => {
   const { browser } = await build(t, ({ user }) => { if (user.name === 'Grace') throw new FST_AUTH0_LOGIN_REFUSED('No') })
   await browser.login()

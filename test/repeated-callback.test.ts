@@ -89,6 +89,27 @@ t.test('B5 twins, as of a double click, share one token request and one onLogin 
   t.equal((await browser.comeBack(callback)).statusCode, 303, 'and a reload finds the session of either')
 })
 
+t.test('B5 twins begin one session, which one logout ends', async t => {
+  const { app, browser, callback } = await onTheWay(t, '/login?returnTo=/me')
+  const twins = await Promise.all([1, 2, 3].map(() => browser.comeBack(callback)))
+  const cookies = twins.map(({ setCookies }) => setCookies.find(header => header.startsWith(`${SESSION}=`))!.split(';')[0]!)
+  const isLoggedIn = async (cookie: string) => (await app.inject({ url: '/me', headers: { cookie } })).json().isAuthenticated
+  t.same(await Promise.all(cookies.map(isLoggedIn)), [true, true, true])
+  await app.inject({ method: 'POST', url: '/logout', headers: { cookie: cookies[1]!, 'sec-fetch-site': 'same-origin' } })
+  t.same(await Promise.all(cookies.map(isLoggedIn)), [false, false, false])
+})
+
+t.test('B4 nor finish a login that was cancelled', async t => {
+  const { browser, callback, tokenCalls } = await onTheWay(t, '/login?returnTo=/me')
+  const kept = browser.cookies.header(callback.url!)
+  const cancelled = new URL(callback.url!)
+  cancelled.searchParams.delete('code')
+  cancelled.searchParams.set('error', 'access_denied')
+  t.equal((await browser.get(cancelled, { site: 'cross-site' })).statusCode, 403)
+  t.equal((await browser.comeBack(callback, { headers: { cookie: kept } })).statusCode, 400)
+  t.equal(tokenCalls(), 0)
+})
+
 t.test('B5 twins fail together, and the reload of either works', async t => {
   const { browser, provider } = await buildApp(t)
   const callback = await browser.leave()
@@ -156,9 +177,15 @@ t.test('prompt=none', async t => {
 })
 
 /** Somebody who just logged in, and the callback that did it. */
-async function loggedIn (t: Test, address = '/login?returnTo=/me?a=b'): Promise<Built & { callback: Callback, tokenCalls: () => number }> {
+/** Somebody who is on the way back from the provider. */
+async function onTheWay (t: Test, address: string): Promise<Built & { callback: Callback, tokenCalls: () => number }> {
   const built = await buildApp(t)
   const callback = await built.browser.leave(address)
-  await built.browser.comeBack(callback)
   return { ...built, callback, tokenCalls: () => built.provider.callsTo('token').length }
+}
+
+async function loggedIn (t: Test, address = '/login?returnTo=/me?a=b'): Promise<Built & { callback: Callback, tokenCalls: () => number }> {
+  const built = await onTheWay(t, address)
+  await built.browser.comeBack(built.callback)
+  return built
 }

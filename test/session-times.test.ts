@@ -106,14 +106,14 @@ t.test('does not extend where the application lets caches give the answer to oth
     })
   })
   const say = (said: string) => app.inject({ url: '/say', query: { say: said }, headers: { cookie } })
-  for (const said of ['public, max-age=60', 'max-age=060', 's-maxage=1', 'S-MaxAge="10", max-age=0']) {
+  for (const said of ['public, max-age=60', 'max-age=060', 'max-age = 60', 's-maxage=1', 'S-MaxAge="10", max-age=0', 'public, max-age=0', 'stale-while-revalidate=9']) {
     clock.advance(100)
     const response = await say(said)
     t.equal(response.body, 'true')
     t.equal(response.headers['set-cookie'], undefined, said)
     t.equal(response.headers['cache-control'], said)
   }
-  for (const said of ['private, max-age=60', 'no-cache', 'public, max-age=0', 'no-store']) {
+  for (const said of ['private, max-age=60', 'no-cache', 'max-age=0, must-revalidate', 'no-store']) {
     clock.advance(100)
     t.ok((await say(said)).headers['set-cookie'], said)
   }

@@ -73,6 +73,22 @@ t.test('C14 tells a script whose login was refused to ask no more, and for how l
   t.equal((await browser.login('/vault')).body, 'secret')
 })
 
+t.test('a login that took longer than maxAge, of a minute or more, is too old', async t => {
+  const { browser, clock } = await vault(t, { maxAge: 100 })
+  const callback = await browser.leave('/login?returnTo=/vault&max_age=100')
+  clock.advance(131)
+  await browser.comeBack(callback)
+  t.equal((await browser.get('/vault')).statusCode, 302)
+  t.equal((await browser.login('/vault')).body, 'secret')
+})
+
+t.test('an onLogin that takes auth_time away asks nobody for ever', async t => {
+  const { browser, clock } = await vault(t, { maxAge: 100 }, { onLogin: ({ user }) => { delete user.auth_time } })
+  t.equal((await browser.login('/vault')).body, 'secret')
+  clock.advance(131)
+  t.equal((await browser.get('/vault')).statusCode, 302)
+})
+
 for (const maxAge of [0, 1, 29]) {
   t.test(`maxAge: ${maxAge} asks once, then counts for a minute, however long the login took`, async t => {
     const { browser, provider, clock } = await vault(t, { maxAge })

@@ -37,6 +37,14 @@ t.test('a provider without UserInfo is not asked for what is missing, unless Use
   await isRefused(t, strict, FAILED, /userinfo_endpoint/)
 })
 
+t.test('E5 UserInfo verifies no other e-mail address than that of the ID token', async t => {
+  for (const [email, isVerified] of [['mallory@example.com', undefined], ['ada@example.com', true]] as const) {
+    const { browser, provider } = await buildWithout(t, ['name', 'email_verified'])
+    provider.fail('userinfo', { json: { email, email_verified: true } })
+    t.match((await browser.navigate('/profile')).json(), { email: 'ada@example.com', email_verified: isVerified })
+  }
+})
+
 t.test('UserInfo adds to what the ID token says, and changes nothing of it', async t => {
   const { browser, provider } = await buildWithout(t, ['name', 'picture'])
   provider.fail('userinfo', { json: { email: 'mallory@example.com', department: 'Analysis' } })

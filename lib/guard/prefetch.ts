@@ -13,3 +13,13 @@ export function refusePrefetch (request: AnyRequest): void {
   const purposes = [secPurpose, purpose, xPurpose, xMoz].join()
   if (/prefetch|prerender|preview/i.test(purposes)) throw new FST_AUTH0_PREFETCH_REFUSED()
 }
+
+/**
+ * Refuses what a page embeds as an image or a script: five of them on somebody's page would push a login under way out of its cookies.
+ *
+ * @throws {FST_AUTH0_PREFETCH_REFUSED} 403
+ * @see W3C Fetch Metadata §2.1 (`Sec-Fetch-Dest`)
+ */
+export function refuseEmbedding ({ headers: { 'sec-fetch-dest': destination = 'document' } }: AnyRequest): void {
+  if (!['document', 'iframe', 'frame', 'empty'].includes(String(destination))) throw new FST_AUTH0_PREFETCH_REFUSED()
+}

@@ -48,7 +48,9 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
   // options is a guard all the same.
   function requireAuth (...args: [RequireAuthOptions?] | [AnyRequest, AnyReply, ...unknown[]]) {
     const [first, reply] = args
-    return reply === undefined ? createGuard(services, (first ?? {}) as RequireAuthOptions) : plainGuard(first as AnyRequest, reply)
+    if (reply !== undefined) return plainGuard(first as AnyRequest, reply)
+    // Options that turn out `undefined`, by a misspelt name, must not guard less: only no argument at all means none.
+    return createGuard(services, args.length === 0 ? {} : first as RequireAuthOptions)
   }
   return requireAuth as RequireAuth
 }

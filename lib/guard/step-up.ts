@@ -1,7 +1,7 @@
 import type { Login, StepUp } from '../session/sessions.ts'
 import type { RequireAuthOptions } from './conditions.ts'
 
-/** Seconds for which a login that was just made for a guard counts as made for it, so that a small `maxAge` does not ask for ever. */
+/** Seconds for which a login that was made for a guard with a smaller `maxAge` counts as fresh, so that it does not ask for ever. */
 const GRACE = 60
 
 /** Judges logins by `maxAge` and `acr`. */
@@ -28,8 +28,10 @@ export function compileStepUp ({ maxAge, acr }: RequireAuthOptions, clockToleran
   function isFresh ({ user: { auth_time: authTime }, stepUp, createdAt }: Login): boolean {
     if (maxAge === undefined) return true
     const wasAskedFor = stepUp.maxAge !== undefined && stepUp.maxAge <= maxAge
-    if (wasAskedFor && now() - createdAt <= GRACE) return true
-    return typeof authTime === 'number' && authTime <= now() + clockTolerance && now() - authTime <= maxAge + clockTolerance
+    if (wasAskedFor && maxAge < GRACE && now() - createdAt <= GRACE) return true
+    // A login that was asked for it was verified; `onLogin` may have taken the claim away.
+    const provenAt = authTime === undefined && wasAskedFor ? createdAt : authTime
+    return typeof provenAt === 'number' && provenAt <= now() + clockTolerance && now() - provenAt <= maxAge + clockTolerance
   }
 
   function isSure ({ user }: Login): boolean {

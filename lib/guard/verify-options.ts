@@ -23,7 +23,7 @@ const OPTIONS = Object.keys(RULES)
  * @throws {FST_AUTH0_OPTIONS_INVALID} that names the option, with the remedy
  */
 export function verifyGuardOptions (options: unknown): void {
-  if (!isRecord(options)) throw new FST_AUTH0_OPTIONS_INVALID(`- requireAuth: takes an object with options: ${OPTIONS.join(', ')}`)
+  if (!isRecord(options) || ![Object.prototype, null].includes(Object.getPrototypeOf(options))) throw new FST_AUTH0_OPTIONS_INVALID(`- requireAuth: takes a plain object with options: ${OPTIONS.join(', ')}`)
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(RULES, name)) throw invalid(name, `is unknown. ${suggest(name)}`)
     const [holds, remedy] = RULES[name] as typeof RULES[string]
@@ -55,7 +55,7 @@ function isWanted (wanted: unknown): boolean {
 
 /** One name, or several. An empty list would be met by everybody, or by nobody: surely not what was meant. */
 function isNames (names: unknown): names is string | string[] {
-  return Array.isArray(names) ? names.length > 0 && names.every(isName) : isName(names)
+  return Array.isArray(names) ? names.length > 0 && Array.from(names).every(isName) : isName(names) // `every` alone skips holes
 }
 
 function isName (name: unknown): boolean {

@@ -86,12 +86,12 @@ function describe (causes: unknown[]): string {
   return [...new Set(causes.map(describeCause))].filter(text => text !== '').join(': ')
 }
 
-/** Libraries' own words only; of the provider's, error code and description. */
+/** Libraries' own words only, and the error code: a description may repeat a code or a secret that was sent. */
 function describeCause (cause: unknown): string {
   if (cause instanceof Response) return `status ${cause.status}`
   if (!(cause instanceof Error) || cause instanceof SyntaxError) return '' // a parser's message quotes what it read
-  const { error, error_description: description } = cause as { error?: unknown, error_description?: unknown }
-  return error === undefined ? cause.message : `${cause.message} (${quote(`${error}: ${description ?? ''}`)})`
+  const { error } = cause as { error?: unknown }
+  return error === undefined ? cause.message : `${cause.message} (${quote(String(error))})`
 }
 
 /**

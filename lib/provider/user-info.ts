@@ -43,7 +43,7 @@ export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) 
       try {
         const claims = await fetchUserInfo(known, login.accessToken, login.claims.sub)
         if (isTooDeep(claims)) throw new UnusableAnswerError('claims that nest too deep') // in a JWT
-        return Object.fromEntries(Object.entries(claims).filter(([name]) => !LOGIN_CLAIMS.has(name)))
+        return withoutForeignProofs(claims, login.claims)
       } catch (error) {
         if (policy === 'always' || !isFailedRequest(error)) throw providerError(error, 'UserInfo')
         log.warn({ err: providerError(error, 'UserInfo') }, 'login goes on without UserInfo')
@@ -51,4 +51,10 @@ export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) 
       }
     }
   }
+}
+
+/** What is left of UserInfo: nothing of the login, and no word that another address than the ID token's is verified. */
+function withoutForeignProofs (userInfo: Record<string, unknown>, idToken: IDToken): Record<string, unknown> {
+  const isForeign = (claim: string) => idToken[claim] !== undefined && idToken[claim] !== userInfo[claim]
+  return Object.fromEntries(Object.entries(userInfo).filter(([name]) => !LOGIN_CLAIMS.has(name) && !isForeign(name.replace(/_verified$/, ''))))
 }

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { forwardedParams } from '../authorization-params.ts'
 import { parseQuery } from '../callback-answer.ts'
 import type { Config } from '../options.ts'
-import { refusePrefetch } from '../guard/prefetch.ts'
+import { refuseEmbedding, refusePrefetch } from '../guard/prefetch.ts'
 import type { RouteServices } from './services.ts'
 
 /** GET /login - sends the browser to the provider (OpenID Connect Core 1.0 §3.1.2.1). */
@@ -10,6 +10,7 @@ export const loginRoute: FastifyPluginAsync<RouteServices> = async (app, { confi
   if (config.routes.login === null) return
   app.get(config.routes.login, { exposeHeadRoute: false }, async (request, reply) => {
     refusePrefetch(request)
+    refuseEmbedding(request)
     const authorizationParams = withinOptions(forwardedParams(parseQuery(request)), config.authorizationParams)
     const url = await logins.start(request, reply, { returnTo: wishedReturnTo(request) ?? '', authorizationParams })
     return reply.sent ? reply : reply.redirect(url.href, 302)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { clearCookie, cookieNames, readCookie, setCookie, type CookieAttributes } from './cookies.ts'
 
@@ -60,7 +61,9 @@ export function createChunkedCookie (name: string, maxSize: number, attributes: 
     },
 
     fingerprint (request) {
-      return sentNames(request).map(sent => `${sent}=${readCookie(request, sent)?.slice(-FINGERPRINT) ?? ''}`).join(';')
+      const sent = sentNames(request).map(part => `${part}=${readCookie(request, part)?.slice(-FINGERPRINT) ?? ''}`)
+      // A hash is short, and no piece of the header, which it would keep in memory.
+      return sent.length === 0 ? '' : createHash('sha256').update(sent.join(';')).digest('base64url')
     }
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_TOO_LARGE, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
@@ -60,11 +59,12 @@ class CookieSession implements Session {
     return this.#open()?.id ?? null
   }
 
-  async start (login: NewLogin, replaces?: string): Promise<void> {
-    this.#write({ ...login, id: randomBytes(16).toString('base64url'), data: {}, createdAt: now(), usedAt: now() })
+  async start (login: NewLogin, replaces?: string): Promise<Login> {
+    const kept = this.#write({ ...login, data: {}, createdAt: now(), usedAt: now() })
     const { memory, cookie } = this.#services
     for (const previous of [this.id, replaces ?? null]) if (previous !== null) memory.end(previous)
     memory.replaced(cookie.fingerprint(this.#request), true)
+    return kept
   }
 
   async update (data: Record<string, unknown>): Promise<void> {
@@ -135,9 +135,10 @@ class CookieSession implements Session {
     return turn <= this.#turn && at <= dueAt
   }
 
-  #write (login: Login): void {
+  #write (login: Login): Login {
     this.#assertUnwritten()
     this.#login = this.#seal(login)
+    return this.#login
   }
 
   /** Seals a login, and gives it back as a later request will read it. */
@@ -166,8 +167,9 @@ function forbidCaching (reply: AnyReply): void {
 
 /** Whether the application lets caches give the answer to others: with a cookie of ours in it, they would get that too (RFC 9111 §7.3). */
 function isForOthers (reply: AnyReply): boolean {
+  if (reply.hasHeader('cdn-cache-control') || reply.hasHeader('surrogate-control')) return true
   const said = String(reply.getHeader('cache-control') ?? '')
-  return /age=["0]*[1-9]/i.test(said) && !/private|no-store/i.test(said)
+  return /public|stale-|s-maxage|age\s*=\s*["0]*[1-9]/i.test(said) && !/private|no-store/i.test(said)
 }
 
 function largestParts ({ user, data, idToken }: Login): string {

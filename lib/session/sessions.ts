@@ -62,7 +62,7 @@ export interface Login {
 }
 
 /** What a login begins with. */
-export type NewLogin = Pick<Login, 'user' | 'idToken' | 'stepUp' | 'begunBy'>
+export type NewLogin = Pick<Login, 'id' | 'user' | 'idToken' | 'stepUp' | 'begunBy'>
 
 /** How sessions are kept: in an encrypted cookie, or later in a store. */
 export interface Sessions {
@@ -77,11 +77,12 @@ export interface Session {
   /** Id of the session that the request names, be it of use or not, or `null`. Asking for it leaves the answer as it is. */
   readonly id: string | null
   /**
-   * Remembers a login under a new id, against session fixation (ASVS 5.0 §7.2.4). Ends the session that there was.
+   * Remembers a login, under its new id, against session fixation (ASVS 5.0 §7.2.4). Ends the session that there was. Gives the login as
+   * later requests will read it.
    *
    * @param replaces id of another one to end, which the login was begun with
    */
-  start (login: NewLogin, replaces?: string): Promise<void>
+  start (login: NewLogin, replaces?: string): Promise<Login>
   /** Merges fields into `data`; `undefined` removes one. */
   update (data: Record<string, unknown>): Promise<void>
   /** Forgets the login. A request still under way with the same session cannot bring it back. */
