@@ -5,7 +5,7 @@ import auth0, { type Auth0Options } from 'fastify-auth0'
 import getPort, { portNumbers } from 'get-port'
 import { startTenant } from './tenant.ts'
 import { ROLES_CLAIM } from './tenant/people.ts'
-import { showProblem, web } from './web.ts'
+import { dressProblem, web } from './web.ts'
 
 // `npm start`: the web application, and beside it a tenant to log in to, unless a .env names one.
 
@@ -19,7 +19,7 @@ const port = ownTenant ? Number(new URL(APP_BASE_URL).port || 3000) : await getP
 const appBaseUrl = ownTenant ? APP_BASE_URL : `http://localhost:${port}`
 const localTenant = ownTenant ? {} : await startLocalTenant()
 
-await app.register(auth0, { appBaseUrl, rolesClaim: ROLES_CLAIM, onError: showProblem, ...localTenant })
+await app.register(auth0, { appBaseUrl, rolesClaim: ROLES_CLAIM, onError: dressProblem, ...localTenant })
 await app.register(web)
 await app.listen({ port, host: 'localhost' })
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())

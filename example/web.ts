@@ -28,7 +28,12 @@ export const web: FastifyPluginAsync = async app => {
   })
 }
 
-/** Dresses an error as a page of this application: for its own, and as option `onError` for those of the plugin. */
+/** Option `onError`: dresses what a guard refuses. A login that failed keeps the plugin's page, which knows where it was to go. */
+export function dressProblem (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
+  return request.routeOptions.url === '/callback' ? undefined : showProblem(error, request, reply)
+}
+
+/** Shows an error as a page of this application. */
 export function showProblem (error: Error & { statusCode?: number }, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { statusCode = 500, message } = error
   if (statusCode === 500) request.log.error(error)

@@ -5,7 +5,7 @@ type ErrorClass = FastifyErrorConstructor
 
 /** Boot or route definition: options are missing or wrong. The message lists each by name, with the remedy. */
 export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
-  createError('FST_AUTH0_OPTIONS_INVALID', 'fastify-auth0 cannot start:\n%s', 500, undefined, false)
+  createError('FST_AUTH0_OPTIONS_INVALID', 'fastify-auth0 is not set up right:\n%s', 500, undefined, false)
 
 /** `requireAuth`: nobody is logged in. */
 export const FST_AUTH0_LOGIN_REQUIRED: ErrorClass =

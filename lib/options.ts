@@ -98,7 +98,7 @@ export interface Auth0Options {
   /** Sees the end of a session. What it throws is logged; the logout goes on. */
   onLogout?: (logout: { user: Readonly<User> }, request: AnyRequest) => void | Promise<void>
   /** Dresses an error: replies itself, or does nothing for our own page. What it throws goes to the application's error handler. */
-  onError?: (error: Error, request: FastifyRequest, reply: FastifyReply) => unknown
+  onError?: (error: Error & { code?: string, statusCode?: number }, request: FastifyRequest, reply: FastifyReply) => unknown
   /** Name of the decorators and of the cookies. Default: `auth0`. Only that one sets `app.requireAuth` and reads `AUTH0_*` of provider and client. */
   name?: string
   /** For the provider's endpoints: a proxy, or tests. Default: the global one. */

@@ -227,7 +227,7 @@ t.test('closing the application answers whoever waits for the provider, and leav
   await setImmediate()
   await app.close()
   for (const { statusCode } of await Promise.all(logins)) t.equal(statusCode, 503)
-  t.equal(logs.lines.filter(({ msg }) => msg?.startsWith('provider not reached')).length, 0, 'nobody is told of a provider that was not waited for')
+  t.equal(logs.lines.filter(({ msg }) => msg?.startsWith('provider not ready')).length, 0, 'nobody is told of a provider that was not waited for')
   await setImmediate()
   t.same(unhandled, [])
 })

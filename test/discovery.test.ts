@@ -36,11 +36,11 @@ for (const fault of ['hang', 'connection refused', '500', 'other issuer'] as con
     await app.ready()
     t.equal((await browser.get('/')).body, 'Hello stranger')
     t.equal((await browser.get('/profile')).statusCode, 302)
-    await until(() => logs.lines.some(({ msg }) => msg?.startsWith('provider not reached')))
+    await until(() => logs.lines.some(({ msg }) => msg?.startsWith('provider not ready')))
     t.ok((await browser.get('/login')).statusCode >= 502)
     provider.heal()
     t.match((await browser.login()).json(), { name: 'Ada Lovelace' })
-    t.equal(logs.lines.filter(({ msg }) => msg?.startsWith('provider not reached')).length, 1, 'the background says it once')
+    t.equal(logs.lines.filter(({ msg }) => msg?.startsWith('provider not ready')).length, 1, 'the background says it once')
   })
 }
 
@@ -48,7 +48,7 @@ t.test('a discovery that failed is tried again at every visit, and at no other t
   const { browser, provider, logs } = await buildApp(t)
   provider.fail('discovery', 'connection refused')
   await browser.get('/')
-  await until(() => logs.lines.some(({ msg }) => msg?.startsWith('provider not reached')))
+  await until(() => logs.lines.some(({ msg }) => msg?.startsWith('provider not ready')))
   for (const calls of [2, 3, 4]) {
     t.equal((await browser.get('/login')).statusCode, 503)
     t.equal(provider.callsTo('discovery').length, calls)

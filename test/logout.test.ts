@@ -93,6 +93,13 @@ t.test('N14 HEAD does nothing (promise 12)', async t => {
   t.notOk(await isAnonymous(browser))
 })
 
+t.test('M6 takes returnTo from the query of a POST, too; the form has the last word', async t => {
+  const { browser } = await loggedIn(t)
+  const wish = async (form: Record<string, string>) => (await browser.post('/logout?returnTo=/query', form)).location?.searchParams.get('post_logout_redirect_uri')
+  t.equal(await wish({}), `${appBaseUrl}/query`)
+  t.equal(await wish({ returnTo: '/form' }), `${appBaseUrl}/form`)
+})
+
 const wishes: Array<[name: string, returnTo: string | string[], expected: string]> = [
   ['a path', '/bye?a=b#c', '/bye?a=b#c'],
   ['nothing', '', ''],

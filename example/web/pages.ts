@@ -127,7 +127,7 @@ export function problemPage (request: FastifyRequest, statusCode: number, messag
         <a class="button" href="/">Home</a>
         !${isAuthenticated && !isRefused
           ? ''
-          : html`<a class="button quiet" href="/login?prompt=login&amp;returnTo=${request.routeOptions.url ?? '/'}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>`}
+          : html`<a class="button quiet" href="/login?prompt=login&amp;returnTo=${encodeURIComponent(request.method === 'GET' ? request.originalUrl : '/')}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>`}
       </p>
     </section>`)
 }

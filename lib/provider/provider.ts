@@ -60,7 +60,7 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
 
   return {
     prepare () {
-      known().catch(error => warn(error, 'provider not reached; tried again at the next login'))
+      known().catch(error => warn(error, 'provider not ready; tried again at the next login'))
     },
 
     async startLogin (parameters) {

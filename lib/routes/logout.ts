@@ -11,7 +11,7 @@ export const logoutRoute: FastifyPluginAsync<RouteServices> = async (app, { conf
   if (path === null) return
 
   app.post(path, async (request, reply) => {
-    const url = await logout(request, reply, parseWishes(request.body ?? {}))
+    const url = await logout(request, reply, parseWishes({ ...Object.fromEntries(parseQuery(request)), ...request.body ?? {} }))
     return reply.sent ? reply : reply.redirect(url.href, 303)
   })
 
