@@ -232,6 +232,20 @@ t.test('closing the application answers whoever waits for the provider, and leav
   t.same(unhandled, [])
 })
 
+t.test('Node warns of no leak, however many log in at once', async t => {
+  const warnings: unknown[] = []
+  const note = (warning: Error) => { if (warning.name === 'MaxListenersExceededWarning') warnings.push(warning) }
+  process.on('warning', note)
+  t.teardown(() => process.off('warning', note))
+  const { newBrowser } = await buildApp(t)
+  const browsers = Array.from({ length: 30 }, () => newBrowser())
+  const callbacks = await Promise.all(browsers.map(browser => browser.leave('/login')))
+  const back = await Promise.all(browsers.map((browser, index) => browser.comeBack(callbacks[index]!)))
+  t.ok(back.every(({ statusCode }) => statusCode === 303))
+  await setImmediate()
+  t.same(warnings, [])
+})
+
 t.test('no timer keeps the process alive, once there is an answer or the application closed', async t => {
   const timers = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()

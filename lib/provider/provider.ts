@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_AUTH0_CALLBACK_INVALID } from '../errors.ts'
 import type { User } from '../session/sessions.ts'
@@ -45,6 +46,7 @@ const PROTOCOL_CLAIMS = new Set(['aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonc
 export function createProvider (options: ProviderOptions, log: FastifyBaseLogger): Provider {
   const { preset, clientId } = options
   const closing = new AbortController()
+  setMaxListeners(0, closing.signal) // one for each call under way, however many people log in at once
   const fetch = createBoundedFetch({ fetch: options.fetch, timeout: options.httpTimeout, closing: closing.signal })
   const discovery = createDiscovery(() => discoverProvider({ ...options, issuer: preset.issuer, fetch }),
     error => warn(providerError(error, 'discovery'), 'provider metadata not renewed'))
