@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { now } from './clock.ts'
 import { FST_AUTH0_APP_STATE_TOO_LARGE } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { StartedLogin } from './provider/provider.ts'
@@ -93,8 +94,4 @@ export function createLoginTransactions (cookieName: string, seal: Seal, attribu
       clearCookie(reply, nameOf(state), attributes)
     }
   }
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { FifoMap } from 'toad-cache'
+import { now } from './clock.ts'
 import type { Addresses } from './addresses.ts'
 import { parseAuthorizationParams } from './authorization-params.ts'
 import { parseCallbackAnswer } from './callback-answer.ts'
@@ -102,7 +103,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       scope: parameters.scope as string,
       returnTo: addresses.returnTo(request, returnTo),
       appState,
-      startedAt: Math.floor(Date.now() / 1000),
+      startedAt: now(),
       maxAge: parameters.max_age === undefined ? undefined : Number(parameters.max_age),
       acrValues: parameters.acr_values?.split(' '),
       organization: parameters.organization,

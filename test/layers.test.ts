@@ -10,7 +10,7 @@ const imports = new Map(await Promise.all(files.map(async name => [name, imports
 const layers = [
   ['index.ts'], ['auth0.ts', 'browser-storage.ts', 'decorate-request.ts', 'routes'], ['guard'], ['login.ts', 'logout.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'],
   ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['provider'], ['session'],
-  ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['errors.ts', 'fastify.ts']
+  ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['clock.ts', 'errors.ts', 'fastify.ts']
 ]
 
 t.test('every file of lib has its layer', async t => {

@@ -1,3 +1,4 @@
+import { now } from '../clock.ts'
 import type { Login, StepUp } from '../session/sessions.ts'
 import type { RequireAuthOptions } from './conditions.ts'
 
@@ -69,8 +70,4 @@ function both (a: StepUp, b: StepUp): StepUp {
   const ages = [a.maxAge, b.maxAge].filter(age => age !== undefined)
   const acrValues = a.acrValues?.filter(value => b.acrValues?.includes(value) ?? true) ?? b.acrValues
   return { ...ages.length === 0 ? {} : { maxAge: Math.min(...ages) }, ...acrValues === undefined ? {} : { acrValues } }
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

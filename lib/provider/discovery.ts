@@ -1,3 +1,4 @@
+import { now } from '../clock.ts'
 import { singleFlight } from './single-flight.ts'
 
 const MAX_AGE = 600 // seconds
@@ -30,8 +31,4 @@ export function createDiscovery<Known> (discover: () => Promise<Known>, onRenewa
       return known
     }
   }
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

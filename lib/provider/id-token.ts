@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IDToken } from 'openid-client'
+import { now } from '../clock.ts'
 import {
   FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_STEP_UP_FAILED
 } from '../errors.ts'
@@ -116,8 +117,4 @@ function refuseIf (isWrong: boolean, reason: string): void {
 
 function invalid (reason: string): Error {
   return new FST_AUTH0_ID_TOKEN_INVALID({ cause: new ProviderFailure(`ID token: ${reason}`) })
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

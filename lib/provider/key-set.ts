@@ -1,4 +1,5 @@
 import type { CustomFetch } from 'openid-client'
+import { now } from '../clock.ts'
 import { fetchDocument, isObject, type PublicDocument } from './document.ts'
 import { UnusableAnswerError } from './failures.ts'
 import { singleFlight } from './single-flight.ts'
@@ -49,8 +50,4 @@ async function fetchJwks (fetch: CustomFetch, uri: string): Promise<Jwks> {
   const { keys } = await fetchDocument(fetch, uri)
   if (!Array.isArray(keys) || !keys.every(isObject)) throw new UnusableAnswerError('an answer that is no key set')
   return { keys }
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

@@ -1,3 +1,4 @@
+import { now } from '../clock.ts'
 import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_TOO_LARGE, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
@@ -180,8 +181,4 @@ function largestParts ({ user, data, idToken }: Login): string {
 
 function prefixed (prefix: string, members: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(members).map(([name, value]) => [prefix + name, value]))
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

@@ -1,4 +1,5 @@
 import { FifoMap, LruMap } from 'toad-cache'
+import { now } from '../clock.ts'
 import type { Login } from './sessions.ts'
 import { deepFreeze } from './frozen-json.ts'
 import type { Seal } from './seal.ts'
@@ -82,7 +83,7 @@ export class SessionMemory {
 
   /** Remembers that an answer set the cookie of a session. */
   wrote (id: string): void {
-    this.#written.set(id, { turn: ++this.#turn, at: Math.floor(Date.now() / 1000) })
+    this.#written.set(id, { turn: ++this.#turn, at: now() })
   }
 
   /** The latest answer that set the cookie of a session: its turn, and its time in seconds since the epoch. */

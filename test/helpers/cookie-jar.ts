@@ -26,7 +26,7 @@ export class BrowserCookies {
     try {
       if (cookie === undefined) throw new Error('it is no cookie')
       if (Buffer.byteLength(cookie.key) + Buffer.byteLength(cookie.value) > LONGEST) throw new Error(`name and value are longer than ${LONGEST} bytes`)
-      if (/[\x00-\x08\x0a-\x1f\x7f]/.test(header)) throw new Error('it has a control character') // eslint-disable-line no-control-regex
+      if (/[\x00-\x08\x0a-\x1f\x7f]/.test(header)) throw new Error('it has a control character') // eslint-disable-line no-control-regex -- they are what is looked for
       if (/SameSite=None/i.test(header) && !cookie.secure) throw new Error('SameSite=None without Secure')
       cookie.sameSite ??= 'lax'
       // tough-cookie counts Max-Age from the last use, browsers from the time it was set.

@@ -1,0 +1,4 @@
+/** This moment, in seconds since the epoch. */
+export function now (): number {
+  return Math.floor(Date.now() / 1000)
+}
