@@ -1,0 +1,55 @@
+import t from 'tap'
+import { MemoryStore } from '../lib/index.ts'
+import { buildApp } from './helpers/app.ts'
+import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
+import { connected } from './helpers/stores.ts'
+
+t.test('H3 of updates at once on two hosts none is lost', { skip: skipWithoutRedis }, async t => {
+  const redis = await startRedis(t)
+  const memory = { store: new MemoryStore() }
+  for (const session of [memory, { redis: redis.url }]) {
+    const [one, two] = [await buildWith(session), await buildWith(session)]
+    await one.browser.login('/login?returnTo=/me')
+    const headers = { cookie: `__Host-auth0=${one.browser.cookie('__Host-auth0')}`, 'x-forwarded-proto': 'https' }
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    const answers = await Promise.all(names.map((name, at) => (at % 2 === 0 ? one : two).app.inject({ url: `/set/${name}`, headers })))
+    t.same(answers.map(({ statusCode }) => statusCode), names.map(() => 200))
+    t.same((await one.browser.get('/me')).json().session.data, Object.fromEntries(names.map(name => [name, 1])))
+  }
+
+  async function buildWith (session: object) {
+    const built = await buildApp(t, {
+      auth0: { session },
+      routes: app => app.get<{ Params: { name: string } }>('/set/:name', async (request, reply) => {
+        await request.auth0.updateSession({ [request.params.name]: 1 })
+        return reply.code(200).send(request.auth0.session?.data)
+      })
+    })
+    await connected(built.app)
+    return built
+  }
+})
+
+t.test('an update that others are always faster with gives up', async t => {
+  const store = new MemoryStore()
+  let attempts = 0
+  const { browser } = await buildApp(t, { auth0: { session: { store } }, routes: app => app.get('/set', async request => request.auth0.updateSession({ n: 1 })) })
+  await browser.login('/login?returnTo=/me')
+  store.records.replaceLogin = async () => { attempts++; return 'changed' }
+  t.match((await browser.fetch('/set')).json(), { statusCode: 503, code: 'FST_AUTH0_SESSION_UNAVAILABLE' })
+  t.equal(attempts, 10)
+  t.same((await browser.get('/me')).json().session.data, {})
+})
+
+t.test('an update of a session that ends in between says that nobody is logged in', async t => {
+  const store = new MemoryStore()
+  const { browser } = await buildApp(t, { auth0: { session: { store } }, routes: app => app.get('/set', async request => request.auth0.updateSession({ n: 1 })) })
+  await browser.login('/login?returnTo=/me')
+  const { read } = store.records
+  store.records.replaceLogin = async () => {
+    store.records.read = async () => null
+    return 'changed'
+  }
+  t.match((await browser.fetch('/set')).json(), { statusCode: 401, code: 'FST_AUTH0_LOGIN_REQUIRED' })
+  store.records.read = read
+})
