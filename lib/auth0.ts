@@ -1,4 +1,6 @@
+import type { ActiveSessions } from './active-sessions.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
+import type { BackchannelLogout } from './backchannel-logout.ts'
 import type { RequireAuth } from './guard/require-auth.ts'
 import type { CompletedLogin, LoginOptions } from './login.ts'
 import type { LogoutOptions } from './logout.ts'
@@ -23,4 +25,17 @@ export interface Auth0 {
   /** Ends the session, and gives the address that logs out at the provider. */
   logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
   requireAuth: RequireAuth
+  /**
+   * Ends what a logout token of the provider names, for a route of one's own, and gives how many sessions those were; with `revocations`, how
+   * many marks were made. 0 for a token that was here before.
+   *
+   * @throws {FST_AUTH0_LOGOUT_TOKEN_INVALID} 400
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_STORE_REQUIRED} 500
+   * @see OpenID Connect Back-Channel Logout 1.0 §2.6, §2.7
+   */
+  handleBackchannelLogout: BackchannelLogout
+  /** Who is logged in where, and ending that. */
+  sessions: ActiveSessions
 }

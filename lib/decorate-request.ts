@@ -8,8 +8,12 @@ const ANSWERED: unique symbol = Symbol('answered')
 /**
  * Gives requests a property that says who is calling. It is made when first asked for, once per request, and what it has to
  * write goes out with the answer: a request that never asks pays nothing.
+ *
+ * @param mustFetch whether something has to be asked beforehand, so that telling who is calling need not wait
  */
-export function decorateRequest (app: FastifyInstance, name: string, create: (request: AnyRequest) => RequestAuth): (request: AnyRequest) => RequestAuth {
+export function decorateRequest (
+  app: FastifyInstance, name: string, mustFetch: boolean, create: (request: AnyRequest) => RequestAuth
+): (request: AnyRequest) => RequestAuth {
   const slot = Symbol(name)
   const slotOf = (request: AnyRequest) => request as unknown as { [slot]?: RequestAuth | typeof ANSWERED | null }
 
@@ -24,6 +28,7 @@ export function decorateRequest (app: FastifyInstance, name: string, create: (re
 
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
+  if (mustFetch) app.addHook('onRequest', async request => authOf(request).currentSession.fetch())
   app.addHook('onSend', (request, reply, _payload, done) => {
     const auth = slotOf(request)[slot] ?? null // undefined in a context that is older than this instance
     if (auth === null) slotOf(request)[slot] = ANSWERED

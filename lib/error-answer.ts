@@ -1,12 +1,14 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Addresses } from './addresses.ts'
+import { FST_AUTH0_LOGOUT_INCOMPLETE, FST_AUTH0_SESSION_UNAVAILABLE } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import { sendPage, type Way } from './pages.ts'
 import { ProviderFailure } from './provider/failures.ts'
 
 const RETRY_AFTER = 10 // seconds, where the provider does not say
+const RETRY_STORE_AFTER = 1 // seconds; a store is back soon, or nobody knows when
 
 /** What a page says above the error's own message, and what may help. */
 interface Explanation {
@@ -29,6 +31,9 @@ const EXPLANATIONS = new Map<string, Explanation>(Object.entries({
   FST_AUTH0_PROVIDER_UNAVAILABLE: { title: 'Logging in does not work right now', remedy: 'login' },
   FST_AUTH0_PROVIDER_FAILED: { title: 'Logging in does not work right now', remedy: 'login' },
   FST_AUTH0_ID_TOKEN_INVALID: { title: 'Logging in does not work right now', remedy: 'login' },
+  FST_AUTH0_SESSION_UNAVAILABLE: { title: 'This does not work right now' },
+  FST_AUTH0_LOGOUT_INCOMPLETE: { title: 'Logging out is not complete', remedy: 'logout' },
+  FST_AUTH0_TOO_MANY_SESSIONS: { title: 'You are not logged in', remedy: 'login' },
   FST_AUTH0_CROSS_SITE_REQUEST: { title: 'This did not come from here' }
 }))
 
@@ -51,12 +56,12 @@ export function createErrorAnswer ({ onError, paths }: Config, addresses: Addres
     const error = thrown ?? new Error('nothing was thrown') // hooks may throw `null`
     const { code, statusCode, message } = describe(error)
     log(error, statusCode, request)
+    if (statusCode === 503) reply.header('retry-after', retryAfter(error))
     // A hook of the application sees what it knows: its own server's request and reply.
     const answer = onError?.(error, request as FastifyRequest, reply as unknown as FastifyReply)
     // A reply is thenable: awaiting it is waiting until it was sent.
     if (answer !== undefined) await answer
     if (answer === reply || reply.sent || reply.raw.destroyed) return reply
-    if (statusCode === 503) reply.header('retry-after', retryAfter(error))
     if (!wantsPage(request)) {
       return reply.code(statusCode).header('cache-control', 'no-store').send({ statusCode, code, error: STATUS_CODES[statusCode], message })
     }
@@ -98,6 +103,9 @@ function log (error: Error, statusCode: number, request: AnyRequest): void {
   else request.log.info({ err: error }, error.message)
 }
 
-function retryAfter ({ cause }: Error): number {
+/** Seconds after which to try again what failed with a 503 (RFC 9110 §10.2.3). */
+export function retryAfter (error: Error): number {
+  if (error instanceof FST_AUTH0_SESSION_UNAVAILABLE || error instanceof FST_AUTH0_LOGOUT_INCOMPLETE) return RETRY_STORE_AFTER
+  const { cause } = error
   return (cause instanceof ProviderFailure ? cause.retryAfter : null) ?? RETRY_AFTER
 }

@@ -67,6 +67,30 @@ export const FST_AUTH0_PROVIDER_UNAVAILABLE: ErrorClass =
 export const FST_AUTH0_ID_TOKEN_INVALID: ErrorClass =
   createError('FST_AUTH0_ID_TOKEN_INVALID', 'The identity provider sent an ID token that does not verify', 502, undefined, false)
 
+/** The store of the sessions, or of the revocations, gives no answer or refuses to write. The same request may work in a moment. */
+export const FST_AUTH0_SESSION_UNAVAILABLE: ErrorClass =
+  createError('FST_AUTH0_SESSION_UNAVAILABLE', 'Sessions cannot be reached right now. Try again in a moment', 503, undefined, false)
+
+/** Logout: the cookie went, but where the sessions are kept there was no answer. */
+export const FST_AUTH0_LOGOUT_INCOMPLETE: ErrorClass =
+  createError('FST_AUTH0_LOGOUT_INCOMPLETE', 'You are logged out in this browser, but the session could not be ended on the server. Log out once more in a moment', 503, undefined, false)
+
+/** Login: the person is logged in in as many places as option `session.maxSessions` allows. */
+export const FST_AUTH0_TOO_MANY_SESSIONS: ErrorClass =
+  createError('FST_AUTH0_TOO_MANY_SESSIONS', 'You are logged in in too many places. Log out in one of them first', 403, undefined, false)
+
+/** A session in a store has a `Secure` cookie, which would be dropped without a word while the request seems to come over http. */
+export const FST_AUTH0_TRUST_PROXY_MISSING: ErrorClass =
+  createError('FST_AUTH0_TRUST_PROXY_MISSING', 'Option "appBaseUrl" is https, but this request came over http. Behind a proxy, set Fastify\'s option "trustProxy"', 400, undefined, false)
+
+/** `app.auth0.sessions` or `handleBackchannelLogout` where nothing is kept on the server. */
+export const FST_AUTH0_STORE_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_STORE_REQUIRED', 'This needs sessions that the server knows: set option %s')
+
+/** Back-channel logout: the logout token does not verify (OpenID Connect Back-Channel Logout 1.0 §2.6). The log has the reason. */
+export const FST_AUTH0_LOGOUT_TOKEN_INVALID: ErrorClass =
+  createError('FST_AUTH0_LOGOUT_TOKEN_INVALID', 'This is not a valid logout token', 400, undefined, false)
+
 /** The session does not fit its cookies. The message names the largest claims. */
 export const FST_AUTH0_SESSION_TOO_LARGE: ErrorClass =
   createError('FST_AUTH0_SESSION_TOO_LARGE', 'The session needs %s bytes of cookies and may have %s (option "session.cookie.maxSize"). Largest: %s. Leave some out in "onLogin", or ask for fewer scopes', 507, undefined, false)

@@ -1,8 +1,9 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
+import { createActiveSessions } from './active-sessions.ts'
 import { createAddresses } from './addresses.ts'
 import type { Auth0 } from './auth0.ts'
-import { createBrowserStorage } from './browser-storage.ts'
+import { createBackchannelLogout } from './backchannel-logout.ts'
 import { decorateRequest } from './decorate-request.ts'
 import { createErrorAnswer } from './error-answer.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
@@ -15,17 +16,23 @@ import { parseOptions } from './parse-options.ts'
 import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
 import { logSerializers, routes } from './routes/routes.ts'
+import { createStorage } from './storage.ts'
 
 export * from './errors.ts'
+export type { ActiveSession, ActiveSessions } from './active-sessions.ts'
 export type { Auth0 } from './auth0.ts'
 export type { CompletedLogin, LoginOptions } from './login.ts'
 export type { LogoutOptions } from './logout.ts'
-export type { Auth0Options, AuthorizationParams, LoginEvent, Routes, SessionOptions } from './options.ts'
+export type { Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RevocationOptions, Routes, SessionOptions } from './options.ts'
 export type { Guard, RequireAuth } from './guard/require-auth.ts'
 export type { RequireAuthOptions } from './guard/conditions.ts'
 export type { RequestAuth0, SessionInfo } from './request-auth.ts'
 export type { Tokens } from './provider/provider.ts'
-export type { User } from './session/sessions.ts'
+export type { KnownSession, User } from './session/sessions.ts'
+export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
+export type { RedisClient } from './store/redis-link.ts'
+export { RedisStore, type RedisStoreOptions } from './store/redis-store.ts'
+export type { SessionStoreLike, SessionStoreOptions } from './store/session-store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -43,13 +50,14 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
 
   const addresses = createAddresses(config)
   const provider = createProvider(config, app.log)
-  const { sessions, transactions } = createBrowserStorage(app.server, config)
-  const authOf = decorateRequest(app, config.name, request => new RequestAuth(config, sessions.open(request), request, addresses.origins))
+  const { sessions, transactions } = await createStorage(app, config)
+  const authOf = decorateRequest(app, config.name, sessions.mustFetch, request => new RequestAuth(config, sessions.open(request), request, addresses.origins))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 
   const answerError = createErrorAnswer(config, addresses)
   const logins = createLogins({ config, addresses, provider, transactions, sessionOf })
   const logout = createLogout({ config, addresses, provider, sessionOf })
+  const handleBackchannelLogout = createBackchannelLogout({ config, provider, sessions, log: app.log })
   const requireAuth = createRequireAuth({ ...config, addresses, logins, answerError, authOf })
   const services: Auth0 = {
     startInteractiveLogin: logins.start,
@@ -57,7 +65,9 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     getUser: request => authOf(request).user,
     getSession: request => authOf(request).session,
     logout,
-    requireAuth
+    requireAuth,
+    handleBackchannelLogout,
+    sessions: createActiveSessions(sessions, authOf)
   }
   app.decorate(config.name, services)
   if (config.name === 'auth0') app.decorate('requireAuth', requireAuth)
@@ -65,7 +75,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   // What Fastify knows for every plugin, it does not apply to one that adds to the surrounding instance.
   const { prefix = '', logLevel, logSerializers: own } = options as RegisterOptions
   const logging = { ...logLevel && { logLevel }, logSerializers: { ...own, ...logSerializers } }
-  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, answerError })
+  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError })
   app.addHook('onReady', async () => provider.prepare())
   app.addHook('onClose', async () => provider.close())
 }

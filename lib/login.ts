@@ -6,7 +6,7 @@ import { parseAuthorizationParams } from './authorization-params.ts'
 import { parseCallbackAnswer } from './callback-answer.ts'
 import {
   FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
-  FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_USER_INVALID
+  FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_USER_INVALID
 } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { transactionId, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
@@ -75,13 +75,14 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
   }
 
   async function finish (request: AnyRequest, answer: URLSearchParams, transaction: LoginTransaction): Promise<NewLogin> {
-    const { user, tokens } = await provider.finishLogin(answer, transaction)
+    const { user, tokens, issuedAt } = await provider.finishLogin(answer, transaction)
     const { maxAge, acrValues, state, returnTo } = transaction
     const copy = structuredClone(user)
     const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
     return {
       id: randomBytes(16).toString('base64url'), // here, so that twins begin one session, which one logout ends
       user: asSameUser(enriched, user),
+      issuedAt,
       begunBy: { id: transactionId(state), returnTo: returnTo.length <= MAX_REMEMBERED_RETURN_TO ? returnTo : addresses.returnTo(request, '/') },
       idToken: tokens.idToken.length <= MAX_ID_TOKEN_HINT ? tokens.idToken : null,
       stepUp: { ...maxAge === undefined ? {} : { maxAge }, ...acrValues === undefined ? {} : { acrValues } }
@@ -94,6 +95,8 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { response_mode: _fixed, ...wanted } = authorizationParams
     const { params, problems } = parseAuthorizationParams(wanted)
     if (problems.length > 0) throw new FST_AUTH0_OPTIONS_INVALID(problems.map(([name, text]) => `- "authorizationParams.${name}" ${text}`).join('\n'))
+    const session = sessionOf(request)
+    await session.verifyStartable()
     const redirectUri = addresses.redirectUri(request)
     const parameters = { ...config.authorizationParams, ...params }
     const { url, proof } = await provider.startLogin({ ...parameters, redirect_uri: redirectUri })
@@ -108,7 +111,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       acrValues: parameters.acr_values?.split(' '),
       organization: parameters.organization,
       isSilent: parameters.prompt === 'none' ? true : undefined,
-      replaces: sessionOf(request).id ?? undefined
+      replaces: session.id ?? undefined
     }, addresses.returnTo(request, undefined))
     return url
   }
@@ -122,6 +125,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { returnTo, appState } = transaction
     try {
       await provider.verifyAnswer(answer)
+      await session.verifyStartable()
       if (transaction.isSilent === true && INTERACTION_ERRORS.has(answer.get('error') ?? '')) {
         end(reply, transaction)
         return { user: null, returnTo, appState }
@@ -172,7 +176,7 @@ function refuseError (answer: URLSearchParams): void {
 
 /** Whether the same callback may work in a moment. */
 function isPassing (error: unknown): boolean {
-  return error instanceof FST_AUTH0_PROVIDER_UNAVAILABLE
+  return error instanceof FST_AUTH0_PROVIDER_UNAVAILABLE || error instanceof FST_AUTH0_SESSION_UNAVAILABLE
 }
 
 function asSameUser (enriched: User, user: User): User {

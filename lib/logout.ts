@@ -1,6 +1,6 @@
 import type { Addresses } from './addresses.ts'
 import { isCrossSite } from './cross-site.ts'
-import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
+import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGOUT_INCOMPLETE, FST_AUTH0_SESSION_UNAVAILABLE } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
@@ -18,6 +18,7 @@ export interface LogoutOptions {
  * Ends the session of a request and says where logging out goes on.
  *
  * @throws {FST_AUTH0_CROSS_SITE_REQUEST} 403 for an unsafe method from another site: nobody is logged out by a stranger's form
+ * @throws {FST_AUTH0_LOGOUT_INCOMPLETE} 503 when the session may go on elsewhere; this browser has forgotten it
  */
 export type Logout = (request: AnyRequest, reply: AnyReply, options?: LogoutOptions) => Promise<URL>
 
@@ -33,8 +34,7 @@ export function createLogout ({ config, addresses, provider, sessionOf }: Logout
   return async (request, _reply, { returnTo, federated = false } = {}) => {
     if (isCrossSite(request, addresses.origins)) throw new FST_AUTH0_CROSS_SITE_REQUEST()
     const session = sessionOf(request)
-    const login = session.login
-    await session.end()
+    const login = await session.end().catch(explain)
     if (login !== null) await tell(request, login.user)
     const goOnTo = absolute(request, addresses.returnTo(request, returnTo))
     const sid = typeof login?.user.sid === 'string' ? login.user.sid : null
@@ -56,4 +56,8 @@ export function createLogout ({ config, addresses, provider, sessionOf }: Logout
       request.log.error({ err: error }, 'onLogout failed')
     }
   }
+}
+
+function explain (error: unknown): never {
+  throw error instanceof FST_AUTH0_SESSION_UNAVAILABLE ? new FST_AUTH0_LOGOUT_INCOMPLETE({ cause: error }) : error
 }

@@ -4,6 +4,8 @@ import type { ProviderPreset } from './provider/presets.ts'
 import type { Tokens } from './provider/provider.ts'
 import type { UserInfoPolicy } from './provider/user-info.ts'
 import type { User } from './session/sessions.ts'
+import type { RedisClient } from './store/redis-link.ts'
+import type { SessionStoreLike } from './store/session-store.ts'
 
 /** Parameters of the authorization request (OpenID Connect Core 1.0 §3.1.2.1). All others are passed on as they are. */
 export interface AuthorizationParams {
@@ -40,6 +42,15 @@ export interface Routes {
   callback?: string | false
   /** Default: `/logout`. */
   logout?: string | false
+  /** Where the provider posts logout tokens. Default: `/backchannel-logout`; left out where it could end nothing: see `revocations`. */
+  backchannelLogout?: string | false
+}
+
+/** How many sessions one person may have. */
+export interface MaxSessions {
+  limit: number
+  /** What a login beyond that does. Default: `end-oldest`. */
+  onExceed?: 'end-oldest' | 'refuse-login'
 }
 
 /** How long sessions last, and their cookie. */
@@ -56,6 +67,18 @@ export interface SessionOptions {
     /** Bytes of all cookies of one session together. Default: 12 288. Node accepts 16 KiB of headers. */
     maxSize?: number
   }
+  /** Keeps sessions in Redis, only an id in the cookie: a URL (`redis://`, `rediss://`), options of ioredis, or a client such as `app.redis`. */
+  redis?: string | object | undefined
+  /** Keeps sessions in a store of @fastify/session: `RedisStore`, `MemoryStore`, or any other, which promises less. */
+  store?: SessionStoreLike | undefined
+  /** Sessions of one person. Needs `redis`, a `RedisStore` or a `MemoryStore`. A number ends the oldest. Default: as many as they like. */
+  maxSessions?: number | MaxSessions
+}
+
+/** Remembers which sessions in encrypted cookies, or in a store of others, were ended from elsewhere. */
+export interface RevocationOptions {
+  /** As `session.redis`. Not given: in the memory of this process, for one process only. */
+  redis?: string | object | undefined
 }
 
 /**
@@ -83,6 +106,13 @@ export interface Auth0Options {
   authorizationParams?: AuthorizationParams
   routes?: Routes
   session?: SessionOptions
+  /** Lets back-channel logout, and a logout in another process, end sessions that are in encrypted cookies. Default: no. */
+  revocations?: RevocationOptions
+  /**
+   * Accepts logout tokens whose `typ` is `JWT` or absent; Auth0's are accepted anyway. Default: `false`.
+   * See OpenID Connect Back-Channel Logout 1.0 §4.1.
+   */
+  acceptUntypedLogoutTokens?: boolean
   /** Default: `missing`. */
   userInfo?: UserInfoPolicy
   /** The claim with roles: its name, or the path to it. Default: `roles`. */
@@ -116,11 +146,15 @@ export interface RoutePaths {
   readonly login: string | null
   readonly callback: string | null
   readonly logout: string | null
+  readonly backchannelLogout: string | null
 }
+
+/** Where Redis is: a client of the application's, or what to make one of. */
+export type RedisSource = { readonly client: RedisClient } | { readonly connection: string | object }
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'acceptUntypedLogoutTokens' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   readonly preset: ProviderPreset
   readonly clientId: string
   readonly clientSecret: string
@@ -136,6 +170,10 @@ export interface Config extends Readonly<Pick<Required<Auth0Options>,
   /** As Fastify sees them: with the prefix. */
   readonly paths: RoutePaths
   readonly session: { readonly idleTimeout: number, readonly absoluteTimeout: number }
+  /** Where sessions are kept, if not in cookies. */
+  readonly store: { readonly redis: RedisSource } | { readonly given: SessionStoreLike } | null
+  readonly maxSessions: Required<MaxSessions> | null
+  readonly revocations: { readonly redis: RedisSource | null } | null
   readonly cookie: { readonly name: string, readonly sameSite: 'lax' | 'strict', readonly maxSize: number }
   readonly rolesClaim: readonly string[]
   readonly permissionsClaim: readonly string[]

@@ -7,9 +7,10 @@ import { parseProvider } from './options/provider.ts'
 import { parsePrefix, parseRoutes } from './options/routes.ts'
 import { parseSecrets } from './options/secrets.ts'
 import { parseCookie, parseSession } from './options/session.ts'
+import { parseStorage } from './options/storage.ts'
 import { createSource, type Environment, type Source } from './options/source.ts'
 import { isReadByOthers, parseAppBaseUrls, parseRedirectUri } from './options/urls.ts'
-import { parseClaimPath, parseFunction, parseObject } from './options/values.ts'
+import { parseClaimPath, parseFunction, parseObject, parseOneOf } from './options/values.ts'
 
 /**
  * Makes of what people write what we use.
@@ -32,7 +33,8 @@ function parse (source: Source, instancePrefix: string): Config {
   const redirectUri = parseRedirectUri(source)
   const appBaseUrls = parseAppBaseUrls(source, redirectUri)
   const isSecure = appBaseUrls.every(url => url.startsWith('https:'))
-  const routes = parseRoutes({ appBaseUrls, redirectUri, prefix }, source)
+  const { store, maxSessions, revocations, knowsSessions } = parseStorage(source)
+  const routes = parseRoutes({ appBaseUrls, redirectUri, prefix, knowsSessions }, source)
   const prefixed = (path: string | null) => path === null ? null : prefix + path
   const authorizationParams = parseParams(source)
   return {
@@ -43,11 +45,20 @@ function parse (source: Source, instancePrefix: string): Config {
     isSecure,
     redirectUri,
     routes,
-    paths: { login: prefixed(routes.login), callback: prefixed(routes.callback), logout: prefixed(routes.logout) },
+    paths: {
+      login: prefixed(routes.login),
+      callback: prefixed(routes.callback),
+      logout: prefixed(routes.logout),
+      backchannelLogout: prefixed(routes.backchannelLogout)
+    },
     authorizationParams,
     isFormPost: parseFormPost(authorizationParams, appBaseUrls, source),
     session: parseSession(source),
     cookie: parseCookie(source, name, isSecure),
+    store,
+    maxSessions,
+    revocations,
+    acceptUntypedLogoutTokens: parseOneOf('acceptUntypedLogoutTokens', source.options.acceptUntypedLogoutTokens, DEFAULTS.acceptUntypedLogoutTokens, [true, false], source.report),
     rolesClaim: parseClaimPath('rolesClaim', source),
     permissionsClaim: parseClaimPath('permissionsClaim', source),
     onLogin: parseFunction('onLogin', source),

@@ -25,16 +25,16 @@ for (const [code, ErrorClass] of errors) {
 
     t.same(json.json(), { statusCode, code, error: json.json().error, message })
     t.match(json.headers, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
-    for (const { headers } of [page, json]) t.equal(headers['retry-after'], statusCode === 503 ? '10' : undefined)
+    for (const { headers } of [page, json]) t.equal(headers['retry-after'], statusCode === 503 ? code === 'FST_AUTH0_PROVIDER_UNAVAILABLE' ? '10' : '1' : undefined)
   })
 }
 
 const remedies: Array<[remedy: string, codes: string[]]> = [
   ['/login?returnTo=%2Fme', [
     'LOGIN_REQUIRED', 'STEP_UP_REQUIRED', 'STEP_UP_FAILED', 'LOGIN_DENIED', 'ORGANIZATION_MISMATCH', 'LOGIN_EXPIRED', 'CALLBACK_INVALID',
-    'PROVIDER_UNAVAILABLE', 'PROVIDER_FAILED', 'ID_TOKEN_INVALID'
+    'PROVIDER_UNAVAILABLE', 'PROVIDER_FAILED', 'TOO_MANY_SESSIONS', 'ID_TOKEN_INVALID'
   ]],
-  ['/logout', ['FORBIDDEN', 'LOGIN_REFUSED']]
+  ['/logout', ['FORBIDDEN', 'LOGIN_REFUSED', 'LOGOUT_INCOMPLETE']]
 ]
 for (const [remedy, codes] of remedies) {
   t.test(`what may help stands on the page: ${remedy}`, async t => {

@@ -101,7 +101,7 @@ t.test('O5 garbage costs one failed opening, what was opened lately none, and no
   const real = createSeal([secret], 'test', 60)
   let opened = 0
   const seal: typeof real = { ...real, open: sealed => { opened++; return real.open(sealed) } }
-  const sessions = createCookieSessions({ name: 'id', maxSize: 4000, attributes: { secure: true, sameSite: 'lax' }, idleTimeout: 60, absoluteTimeout: 60, seal })
+  const sessions = createCookieSessions({ name: 'id', maxSize: 4000, attributes: { secure: true, sameSite: 'lax' }, idleTimeout: 60, absoluteTimeout: 60, seal, revocations: null })
   const ask = (cookie: string, times = 3) => {
     opened = 0
     const session = sessions.open({ headers: { cookie } } as AnyRequest)

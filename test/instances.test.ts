@@ -97,7 +97,7 @@ for (const [name, message] of taken) {
     const app = Fastify()
     t.teardown(() => app.close())
     app.decorate('own', {})
-    app.decorateRequest('session', '')
+    app.decorateRequest('session', null as never)
     await app.register(auth0, of(new Provider()))
     await t.rejects(async () => app.register(auth0, { ...of(new Provider()), name, prefix: '/second', session: { cookie: { name: 'second' } } }), { code: 'FST_AUTH0_OPTIONS_INVALID', message })
   })

@@ -8,8 +8,8 @@ const imports = new Map(await Promise.all(files.map(async name => [name, imports
 
 /** From the plugin down. A folder or file imports what stands below it, or beside it in its own folder. */
 const layers = [
-  ['index.ts'], ['auth0.ts', 'browser-storage.ts', 'decorate-request.ts', 'routes'], ['guard'], ['login.ts', 'logout.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'],
-  ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['provider'], ['session'],
+  ['index.ts'], ['auth0.ts', 'storage.ts', 'decorate-request.ts', 'routes'], ['guard'], ['login.ts', 'logout.ts', 'backchannel-logout.ts', 'active-sessions.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'],
+  ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['verify'], ['provider'], ['session'], ['store'],
   ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['clock.ts', 'errors.ts', 'fastify.ts']
 ]
 
@@ -31,7 +31,8 @@ t.test('nothing imports in circles', async t => {
 })
 
 const doors: Array<[dependency: string, place: string]> = [
-  ['openid-client', 'provider'], ['@fastify/error', 'errors.ts'], ['cookie', 'session/cookies.ts'], ['entities/escape', 'pages.ts'], ['@fastify/formbody', 'routes']
+  ['openid-client', 'provider'], ['@fastify/error', 'errors.ts'], ['cookie', 'session/cookies.ts'], ['entities/escape', 'pages.ts'], ['@fastify/formbody', 'routes'],
+  ['@fastify/session', 'session/session-plugin.ts'], ['@fastify/cookie', 'session/session-plugin.ts'], ['ioredis', 'store/redis-client.ts'], ['jose', 'verify']
 ]
 for (const [dependency, place] of doors) {
   t.test(`${dependency} has one door, ${place}`, async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { FST_AUTH0_OPTIONS_INVALID, type Auth0Options } from '../lib/index.ts'
+import { FST_AUTH0_OPTIONS_INVALID, MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { parseOptions } from '../lib/parse-options.ts'
 import { secret } from './helpers/app.ts'
 
@@ -32,11 +32,15 @@ t.test('what is not given has the documented default', async t => {
     appBaseUrls: ['https://app.example.com'],
     isSecure: true,
     redirectUri: null,
-    routes: { login: '/login', callback: '/callback', logout: '/logout' },
-    paths: { login: '/login', callback: '/callback', logout: '/logout' },
+    routes: { login: '/login', callback: '/callback', logout: '/logout', backchannelLogout: null },
+    paths: { login: '/login', callback: '/callback', logout: '/logout', backchannelLogout: null },
     authorizationParams: { scope: 'openid profile email' },
     isFormPost: false,
     session: { idleTimeout: 86_400, absoluteTimeout: 259_200 },
+    store: null,
+    maxSessions: null,
+    revocations: null,
+    acceptUntypedLogoutTokens: false,
     cookie: { name: '__Host-auth0', sameSite: 'lax', maxSize: 12_288 },
     rolesClaim: ['roles'],
     permissionsClaim: ['permissions'],
@@ -59,8 +63,10 @@ t.test('every option is known, and arrives', async t => {
     secret: [secret, secret.toUpperCase()],
     appBaseUrl: ['https://a.example.com/shop/', 'https://b.example.com'],
     authorizationParams: { scope: 'openid', audience: 'https://api.example.com', max_age: 60, response_mode: 'form_post', acr_values: '2' },
-    routes: { login: '/in', callback: '/back', logout: false },
+    routes: { login: '/in', callback: '/back', logout: false, backchannelLogout: '/ended' },
     session: { idleTimeout: 60, absoluteTimeout: 120, cookie: { name: 'sid', sameSite: 'strict', maxSize: 8000 } },
+    revocations: { redis: 'rediss://redis.example.com:6380/2' },
+    acceptUntypedLogoutTokens: true,
     userInfo: false,
     rolesClaim: 'https://example.com/roles',
     permissionsClaim: ['realm_access', 'roles'],
@@ -84,8 +90,11 @@ t.test('every option is known, and arrives', async t => {
     appBaseUrls: ['https://a.example.com/shop', 'https://b.example.com'],
     isSecure: true,
     redirectUri: null,
-    routes: { login: '/in', callback: '/back', logout: null },
-    paths: { login: '/app/in', callback: '/app/back', logout: null },
+    routes: { login: '/in', callback: '/back', logout: null, backchannelLogout: '/ended' },
+    paths: { login: '/app/in', callback: '/app/back', logout: null, backchannelLogout: '/app/ended' },
+    store: null,
+    maxSessions: null,
+    revocations: { redis: { connection: 'rediss://redis.example.com:6380/2' } },
     authorizationParams: { ...all.authorizationParams, max_age: '60' },
     isFormPost: true,
     session: { idleTimeout: 60, absoluteTimeout: 120 },
@@ -110,7 +119,29 @@ const chosen: Array<[name: string, options: Auth0Options, variables: Record<stri
   ['the one response type may be said', { authorizationParams: { response_type: 'code' } }, {}, { authorizationParams: { response_type: 'code' } }],
   ['a secret may have any characters', { secret: 'x<9]w>Zq[4;k"Vb{2}Tn$8(m)Lp%0&Rd*Hs' }, {}, {}]
 ]
-for (const [name, options, variables, expected] of chosen) {
+const store = new MemoryStore()
+const foreign = { get () {}, set () {}, destroy () {} }
+const client = { status: 'ready', async connect () {}, async call () {}, on () {}, off () {} }
+const cookies = { store: null, maxSessions: null, revocations: null, routes: { backchannelLogout: null } }
+const known = { routes: { backchannelLogout: '/backchannel-logout' }, paths: { backchannelLogout: '/backchannel-logout' } }
+const kept: typeof chosen = [
+  ['sessions in Redis, by URL', { session: { redis: 'redis://:pw@redis:6379/1' } }, {}, { ...known, store: { redis: { connection: 'redis://:pw@redis:6379/1' } } }],
+  ['sessions in Redis, by URL with TLS', { session: { redis: 'rediss://redis' } }, {}, { store: { redis: { connection: 'rediss://redis' } } }],
+  ['sessions in Redis, by options of ioredis', { session: { redis: { sentinels: [], name: 'main' } } }, {}, { ...known, store: { redis: { connection: { sentinels: [], name: 'main' } } } }],
+  ['options of ioredis need no prototype', { session: { redis: Object.assign(Object.create(null), { host: 'redis' }) } }, {}, { store: { redis: { connection: { host: 'redis' } } } }],
+  ['sessions in Redis, by a client', { session: { redis: client } }, {}, { ...known, store: { redis: { client } } }],
+  ['sessions in a store of ours', { session: { store } }, {}, { ...known, store: { given: store } }],
+  ['sessions in a store of others', { session: { store: foreign } }, {}, { ...cookies, store: { given: foreign } }],
+  ['sessions in a store of others, with revocations', { session: { store: foreign }, revocations: {} }, {}, { ...known, store: { given: foreign }, revocations: { redis: null } }],
+  ['encrypted cookies with revocations', { revocations: { redis: client } }, {}, { ...known, store: null, revocations: { redis: { client } } }],
+  ['what is undefined is not given', { session: { redis: undefined, store: undefined }, revocations: undefined as never }, {}, cookies],
+  ['at most so many sessions', { session: { store, maxSessions: 3 } }, {}, { maxSessions: { limit: 3, onExceed: 'end-oldest' } }],
+  ['at most so many sessions, as an object', { session: { store, maxSessions: { limit: 1000 } } }, {}, { maxSessions: { limit: 1000, onExceed: 'end-oldest' } }],
+  ['at most so many sessions, and no more', { session: { store, maxSessions: { limit: 1, onExceed: 'refuse-login' } } }, {}, { maxSessions: { limit: 1, onExceed: 'refuse-login' } }],
+  ['back-channel logout left out', { session: { store }, routes: { backchannelLogout: false } }, {}, { routes: { backchannelLogout: null }, paths: { backchannelLogout: null } }],
+  ['back-channel logout left out where there could be none', { routes: { backchannelLogout: false } }, {}, cookies]
+]
+for (const [name, options, variables, expected] of [...chosen, ...kept]) {
   t.test(name, async t => t.match(parse(options, variables), expected))
 }
 

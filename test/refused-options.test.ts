@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
-import auth0, { FST_AUTH0_OPTIONS_INVALID, type Auth0Options } from '../lib/index.ts'
+import auth0, { FST_AUTH0_OPTIONS_INVALID, MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { secret } from './helpers/app.ts'
 
 const good = { domain: 'tenant.example.com', clientId: 'client-id', clientSecret: 'client-secret-of-the-tests', secret, appBaseUrl: 'https://app.example.com' }
@@ -107,7 +107,38 @@ const others: Refusal[] = [
     [`a ${name} of one's own`, { authorizationParams: { [name]: 'mine' } }, `authorizationParams.${name}`, 'is not yours to set'])
 ]
 
+const anyStore = { get () {}, set () {}, destroy () {} }
+const memory = { store: new MemoryStore() }
+const noSource = 'must be a URL such as "redis://localhost:6379", options of ioredis, or a client of ioredis such as app.redis'
+const storage: Refusal[] = [
+  ...['localhost:6379', 'http://localhost:6379', 'redis', '', '//localhost', 5, true, null, [], () => {}, new Map(), new URL('redis://localhost')]
+    .map((redis): Refusal => [`sessions in ${typeof redis === 'object' ? redis?.constructor.name : String(redis)} for a Redis`, { session: { redis } }, 'session.redis', noSource]),
+  ...['redis.example.com', 'https://redis.example.com', 7, null, [[]]].map((redis): Refusal => [`revocations in ${JSON.stringify(redis)}`, { revocations: { redis } }, 'revocations.redis', noSource]),
+  ...[{}, [], 'memory', 5, null, { get () {}, set () {} }, { get () {}, set () {}, destroy: true }, MemoryStore]
+    .map((store): Refusal => [`a store that is ${typeof store === 'function' ? 'a class' : JSON.stringify(store)}`, { session: { store } }, 'session.store', 'must be a store of @fastify/session: an object with get, set and destroy, such as a RedisStore']),
+  ['Redis and a store', { session: { redis: 'redis://localhost', ...memory } }, 'session.store', 'and "session.redis" exclude each other'],
+  ['revocations beside sessions in Redis', { session: { redis: 'redis://localhost' }, revocations: {} }, 'revocations', 'is for encrypted cookies and other stores: a RedisStore or a MemoryStore ends sessions itself. Leave it out'],
+  ['revocations beside a store of ours', { session: memory, revocations: { redis: 'redis://localhost' } }, 'revocations', 'Leave it out'],
+  ...['redis://localhost', [], null, true].map((revocations): Refusal => [`revocations that are ${JSON.stringify(revocations)}`, { revocations }, 'revocations', 'must be an object']),
+  ['at most so many sessions, in cookies', { session: { maxSessions: 3 } }, 'session.maxSessions', 'needs sessions that the server knows: set "session.redis"'],
+  ['at most so many sessions, in cookies with revocations', { session: { maxSessions: 3 }, revocations: {} }, 'session.maxSessions', 'needs sessions that the server knows'],
+  ['at most so many sessions, in a store of others', { session: { store: anyStore, maxSessions: { limit: 3 } } }, 'session.maxSessions', 'needs sessions that the server knows'],
+  ...[0, -1, 1.5, 1001, NaN, '3', true].map((maxSessions): Refusal => [`${String(maxSessions)} sessions`, { session: { ...memory, maxSessions } }, 'session.maxSessions', 'must be a whole number of sessions from 1 to 1000']),
+  ...[[], null].map((maxSessions): Refusal => [`${JSON.stringify(maxSessions)} sessions`, { session: { ...memory, maxSessions } }, 'session.maxSessions', 'must be an object']),
+  ...[0, 1001, '3', null].map((limit): Refusal => [`a limit of ${String(limit)} sessions`, { session: { ...memory, maxSessions: { limit } } }, 'session.maxSessions.limit', 'must be a whole number of sessions from 1 to 1000']),
+  ['no limit', { session: { ...memory, maxSessions: { onExceed: 'refuse-login' } } }, 'session.maxSessions.limit', 'is missing'],
+  ['an unknown policy', { session: { ...memory, maxSessions: { limit: 3, onExceed: 'end-newest' } } }, 'session.maxSessions.onExceed', 'must be one of "end-oldest", "refuse-login"'],
+  ...['yes', 1, null].map((accept): Refusal => [`untyped logout tokens: ${JSON.stringify(accept)}`, { acceptUntypedLogoutTokens: accept }, 'acceptUntypedLogoutTokens', 'must be one of true, false']),
+  ['back-channel logout that could end nothing', { routes: { backchannelLogout: '/ended' } }, 'routes.backchannelLogout', 'needs sessions that can be ended: set "session.redis" (or a RedisStore as "session.store"), or "revocations" for encrypted cookies and other stores'],
+  ['back-channel logout that could end nothing in a store of others', { routes: { backchannelLogout: '/backchannel-logout' }, session: { store: anyStore } }, 'routes.backchannelLogout', 'needs sessions that can be ended'],
+  ['a back-channel logout that is no path', { routes: { backchannelLogout: 'ended' }, session: memory }, 'routes.backchannelLogout', 'must be a path such as "/login", or false'],
+  ['a back-channel logout at the path of another route', { routes: { backchannelLogout: '/logout' }, session: memory }, 'routes', 'must be different from each other']
+]
+
 const unknown: Refusal[] = [
+  ['a slip in session.maxSessions', { session: { ...memory, maxSessions: { limit: 1, onExeed: 'end-oldest' } } }, 'session.maxSessions.onExeed', 'Did you mean "session.maxSessions.onExceed"?'],
+  ['a slip in revocations', { revocations: { Redis: 'redis://localhost' } }, 'revocations.Redis', 'Did you mean "revocations.redis"?'],
+  ['a route that is spelt otherwise', { routes: { backChannelLogout: '/ended' } }, 'routes.backChannelLogout', 'Did you mean "routes.backchannelLogout"?'],
   ['a slip of the pen', { clientID: 'x' }, 'clientID', 'is unknown. Did you mean "clientId"?'],
   ['a name of another library', { baseURL: 'x' }, 'baseURL', 'Did you mean "appBaseUrl"?'],
   ['a route of no kind', { routes: { register: '/new' } }, 'routes.register', 'Known are routes.login, routes.callback, routes.logout'],
@@ -120,7 +151,7 @@ const unknown: Refusal[] = [
   ['a name of the prototype', { hasOwnProperty: 1 }, 'hasOwnProperty', 'is unknown']
 ]
 
-for (const [name, options, option, text] of [...provider, ...secrets, ...addresses, ...others, ...unknown]) {
+for (const [name, options, option, text] of [...provider, ...secrets, ...addresses, ...others, ...storage, ...unknown]) {
   t.test(`refuses ${name}, as option "${option}"`, async t => {
     const problems = await problemsOf(options)
     t.equal(problems.length, 1, problems.join())
@@ -139,13 +170,23 @@ t.test('refuses an http appBaseUrl in production, unless it is on this machine',
 })
 
 t.test('no message has a value in it, whatever was mixed up', async () => {
-  const names = ['domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
+  const names = ['revocations', 'acceptUntypedLogoutTokens', 'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom(leak, [leak], [[leak]], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`)
   await fc.assert(fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), value), async options => {
     const message = (await problemsOf(options)).join()
     return !message.includes('S3cr3t') && !message.includes('leak')
   }), { numRuns: 200 })
+})
+
+t.test('no message has a value of where Redis is', async () => {
+  const leak = 'S3cr3t'
+  const value = fc.constantFrom(leak, `http://me:${leak}@redis`, `redis//:${leak}@redis`, ` redis://:${leak}@redis`, [`redis://:${leak}@redis`], new URL(`redis://:${leak}@redis`), () => leak, new Map([['password', leak]]))
+  const places = fc.constantFrom((redis: unknown) => ({ session: { redis } }), (redis: unknown) => ({ revocations: { redis } }), (store: unknown) => ({ session: { store } }), (maxSessions: unknown) => ({ session: { ...memory, maxSessions } }))
+  await fc.assert(fc.asyncProperty(value, places, async (redis, place) => {
+    const problems = await problemsOf(place(redis))
+    return problems.length > 0 && !problems.join().includes(leak)
+  }), { numRuns: 100 })
 })
 
 async function problemsOf (options: Record<string, unknown>): Promise<string[]> {

@@ -1,11 +1,12 @@
 import type { Addresses } from '../addresses.ts'
-import { wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
+import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
-  FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
+  FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
 import type { RequestAuth } from '../request-auth.ts'
+import type { Login } from '../session/sessions.ts'
 import { compileConditions, type RequireAuthOptions } from './conditions.ts'
 import { refusePrefetch } from './prefetch.ts'
 import { compileStepUp, toLoginQuery } from './step-up.ts'
@@ -24,6 +25,7 @@ export type Guard = (request: AnyRequest, reply: AnyReply) => Promise<void>
  * @throws {FST_AUTH0_STEP_UP_FAILED} 403 when the provider was just asked for a surer login and did not give it
  * @throws {FST_AUTH0_FORBIDDEN} 403
  * @throws {FST_AUTH0_CROSS_SITE_REQUEST} 403 for an unsafe method from another site
+ * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503 with `Retry-After` when it cannot be known who is calling
  */
 export interface RequireAuth {
   (request: AnyRequest, reply: AnyReply, ...more: unknown[]): Promise<void>
@@ -64,7 +66,9 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
   // guard lets nobody through.
   return (request, reply) => {
     const caller = authOf(request)
-    if (caller.isCrossSite && caller.currentSession.login !== null) return refuse(request, reply, new FST_AUTH0_CROSS_SITE_REQUEST())
+    const { login: anybody, failure } = look(caller)
+    if (failure !== null) return refuse(request, reply, failure)
+    if (caller.isCrossSite && anybody !== null) return refuse(request, reply, new FST_AUTH0_CROSS_SITE_REQUEST())
     const { login } = caller
     if (login === null) return sendToLogin(request, reply, new FST_AUTH0_LOGIN_REQUIRED(), toLoginQuery(stepUp.demand))
     if (!stepUp.isMet(login)) {
@@ -97,6 +101,7 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
   /** For a browser our page, through `onError`; for all others an error, which is for the application's error handler. */
   function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
     reply.header('cache-control', 'no-store')
+    if (error instanceof FST_AUTH0_SESSION_UNAVAILABLE) reply.header('retry-after', retryAfter(error))
     if (!wantsPage(request)) throw error
     const returnTo: LoginQuery = request.method === 'GET' ? { returnTo: pageOf(request) } : {}
     return answerError(error, request, reply, { ...returnTo, ...organization, ...demand }).then(never)
@@ -105,6 +110,15 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
   /** The page of a request, as the browser calls it. */
   function pageOf (request: AnyRequest): string {
     return addresses.publicPath(request, request.originalUrl)
+  }
+}
+
+/** Who is logged in, or why that cannot be known. */
+function look ({ currentSession }: RequestAuth): { login: Login | null, failure: Error | null } {
+  try {
+    return { login: currentSession.login, failure: null }
+  } catch (failure) {
+    return { login: null, failure: failure as Error }
   }
 }
 

@@ -2,9 +2,11 @@
 export const DEFAULTS = {
   name: 'auth0',
   scope: 'openid profile email',
-  routes: { login: '/login', callback: '/callback', logout: '/logout' },
+  routes: { login: '/login', callback: '/callback', logout: '/logout', backchannelLogout: '/backchannel-logout' },
   session: { idleTimeout: 86_400, absoluteTimeout: 259_200 },
   cookie: { sameSite: 'lax', maxSize: 12_288 },
+  maxSessions: { onExceed: 'end-oldest' },
+  acceptUntypedLogoutTokens: false,
   userInfo: 'missing',
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',

@@ -1,18 +1,20 @@
 import leven from 'leven'
-import type { Auth0Options, AuthorizationParams, Routes, SessionOptions } from '../options.ts'
+import type { Auth0Options, AuthorizationParams, MaxSessions, RevocationOptions, Routes, SessionOptions } from '../options.ts'
 import type { Source } from './source.ts'
 
 /** Fastify's own, for every plugin. */
 type RegisterOption = 'logLevel' | 'logSerializers'
 
 const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
-  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session',
+  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens',
   'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'clientAuthMethod', 'onLogin', 'onLogout', 'onError',
   'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
 ]
-const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout']
-const SESSION: ReadonlyArray<keyof SessionOptions> = ['idleTimeout', 'absoluteTimeout', 'cookie']
+const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout', 'backchannelLogout']
+const SESSION: ReadonlyArray<keyof SessionOptions> = ['idleTimeout', 'absoluteTimeout', 'cookie', 'redis', 'store', 'maxSessions']
 const COOKIE: ReadonlyArray<keyof NonNullable<SessionOptions['cookie']>> = ['name', 'sameSite', 'maxSize']
+const MAX_SESSIONS: ReadonlyArray<keyof MaxSessions> = ['limit', 'onExceed']
+const REVOCATIONS: ReadonlyArray<keyof RevocationOptions> = ['redis']
 /** Providers know more; these are here to be suggested. */
 const AUTHORIZATION_PARAMS: ReadonlyArray<keyof AuthorizationParams> = ['scope', 'audience', 'organization', 'connection', 'response_mode', 'max_age']
 
@@ -20,6 +22,8 @@ const KNOWN = [
   ...OPTIONS,
   ...ROUTES.map(name => `routes.${name}`),
   ...SESSION.map(name => `session.${name}`),
+  ...MAX_SESSIONS.map(name => `session.maxSessions.${name}`),
+  ...REVOCATIONS.map(name => `revocations.${name}`),
   ...COOKIE.map(name => `session.cookie.${name}`),
   ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`)
 ]
@@ -28,13 +32,15 @@ const MAX_DISTANCE_ELSEWHERE = 1
 
 /** Finds options that do not exist, which would else do nothing without a word. */
 export function refuseUnknownNames ({ options, report }: Source): void {
-  const { routes, session } = options
+  const { routes, session, revocations } = options
   refuseUnknown('', options)
   refuseUnknown('routes.', routes)
   refuseUnknown('session.', session)
   refuseUnknown('session.cookie.', session?.cookie)
+  refuseUnknown('session.maxSessions.', session?.maxSessions)
+  refuseUnknown('revocations.', revocations)
 
-  function refuseUnknown (parent: string, given: object | undefined): void {
+  function refuseUnknown (parent: string, given: object | number | undefined): void {
     if (typeof given !== 'object' || given === null) return // reported where it is read
     for (const name of Object.keys(given)) {
       if (!KNOWN.includes(parent + name)) report(parent + name, `is unknown. ${suggestion(parent, name)}`)

@@ -8,6 +8,8 @@ export interface Home {
   appBaseUrls: readonly string[]
   redirectUri: string | null
   prefix: string
+  /** Whether sessions can be ended from elsewhere than their browser. */
+  knowsSessions: boolean
 }
 
 /**
@@ -28,7 +30,11 @@ export function parseRoutes (home: Home, { options, report }: Source): RoutePath
   const routes = {
     login: parseRoute('login', given.login),
     callback: given.callback === false ? null : parseRoute('callback', given.callback ?? pathOfRedirectUri(home)),
-    logout: parseRoute('logout', given.logout)
+    logout: parseRoute('logout', given.logout),
+    backchannelLogout: parseRoute('backchannelLogout', home.knowsSessions ? given.backchannelLogout : given.backchannelLogout ?? false)
+  }
+  if (!home.knowsSessions && routes.backchannelLogout !== null) {
+    report('routes.backchannelLogout', 'needs sessions that can be ended: set "session.redis" (or a RedisStore as "session.store"), or "revocations" for encrypted cookies and other stores')
   }
   const used = Object.values(routes).filter(path => path !== null)
   if (new Set(used).size < used.length) report('routes', 'must be different from each other')

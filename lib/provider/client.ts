@@ -1,7 +1,7 @@
 import type * as OpenidClient from 'openid-client'
 import type { Configuration, CustomFetch } from 'openid-client'
 import { isLoopback } from './bounded-fetch.ts'
-import { createKeySet } from './key-set.ts'
+import { createKeySet, type KeySet } from './key-set.ts'
 import { fetchMetadata, type UsableMetadata } from './metadata.ts'
 
 const KEYS_SEEM = 60 // seconds old: only then openid-client asks again for a key that is not among them
@@ -22,6 +22,7 @@ export interface KnownProvider {
   readonly metadata: UsableMetadata
   /** For openid-client: what it needs to ask this provider for a login. */
   readonly configuration: Configuration
+  readonly keySet: KeySet
   /**
    * For openid-client: what it needs to finish one login. It has the keys already: fetched first, an endpoint that is down or
    * slow costs nobody the code, which is good only once.
@@ -52,6 +53,7 @@ export async function discoverProvider (options: ClientOptions): Promise<KnownPr
   return {
     metadata,
     configuration: configure(fetch),
+    keySet,
     async configurationWithKeys () {
       const jwks = await keySet.current()
       const configuration = configure(async (url, init) => url === jwksUri ? Response.json(await keySet.renewed()) : fetch(url, init))

@@ -5,7 +5,7 @@ import {
   FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_STEP_UP_FAILED
 } from '../errors.ts'
 import { ProviderFailure } from './failures.ts'
-import { isTooDeep } from './nesting.ts'
+import { parseJwt } from './strict-jwt.ts'
 
 const MAX_AGE = 600 // seconds between issue and receipt; Entra ID dates its tokens five minutes back
 const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
@@ -32,7 +32,7 @@ export interface Expectation {
  * @see OpenID Connect Core 1.0 §3.1.3.7, §3.1.3.8
  */
 export function verifyIdToken (idToken: string, claims: IDToken, expected: Expectation): void {
-  const header = parseHeader(idToken)
+  const { header } = parseJwt(idToken, invalid)
   refuseIf(header.typ !== undefined && (typeof header.typ !== 'string' || header.typ.toLowerCase() !== 'jwt'), 'another type of token (RFC 8725 §3.11)')
   refuseIf(header.b64 !== undefined, 'an unencoded payload (RFC 7797)')
   refuseIf('events' in claims, 'a security event, not a login')
@@ -44,40 +44,6 @@ export function verifyIdToken (idToken: string, claims: IDToken, expected: Expec
   verifyAccessTokenHash(claims.at_hash, String(header.alg), expected.accessToken)
   verifyAuthTime(claims.auth_time, expected)
   verifyOrganization(claims, expected.organization)
-}
-
-function parseHeader (idToken: string): Record<string, unknown> {
-  const [header, payload] = idToken.split('.').map(part => {
-    const bytes = Buffer.from(part, 'base64url')
-    refuseIf(bytes.toString('base64url') !== part, 'not base64url (RFC 7515 §2)')
-    return bytes
-  }) as [Buffer, Buffer, Buffer]
-  parseStrictly(payload)
-  return parseStrictly(header)
-}
-
-/** As JSON.parse, but two members of one name, or bytes that are no UTF-8, are refused (RFC 8725 §3.7; RFC 7519 §4). */
-function parseStrictly (bytes: Buffer): Record<string, unknown> {
-  const text = decodeUtf8(bytes)
-  const parsed = JSON.parse(text)
-  refuseIf(isTooDeep(parsed), 'nested too deep')
-  const written = [...text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)].filter(([string]) => string.endsWith(':')).length
-  refuseIf(written !== countMembers(parsed), 'a member appears twice')
-  return parsed
-}
-
-function decodeUtf8 (bytes: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    throw invalid('not UTF-8')
-  }
-}
-
-function countMembers (value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  const members = Object.values(value)
-  return (Array.isArray(value) ? 0 : members.length) + members.reduce((sum, member) => sum + countMembers(member), 0)
 }
 
 function verifyIssuedAt (issuedAt: number, { startedAt, clockTolerance }: Expectation): void {

@@ -23,6 +23,7 @@ export interface KeySet {
 /** @param uri the `jwks_uri` */
 export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
   let known: { jwks: Jwks, expiresAt: number } | null = null
+  let latest: Promise<Jwks> | null = null
   let renewableAt = 0
 
   const renew = singleFlight(async () => {
@@ -32,15 +33,21 @@ export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
   })
 
   async function current (): Promise<Jwks> {
-    return known !== null && now() < known.expiresAt ? known.jwks : renew()
+    return known !== null && now() < known.expiresAt ? known.jwks : ask()
+  }
+
+  function ask (): Promise<Jwks> {
+    latest = renew()
+    return latest
   }
 
   return {
     current,
     async renewed () {
-      if (now() < renewableAt) return current()
+      // Who comes while they are asked for waits with the others; and a failure is no word that there is no such key.
+      if (latest !== null && now() < renewableAt) return latest
       renewableAt = now() + COOLDOWN
-      return renew()
+      return ask()
     }
   }
 }

@@ -15,6 +15,8 @@ export interface LogoutParameters {
 /** What is peculiar to one kind of identity provider. All else comes from its metadata. */
 export interface ProviderPreset {
   issuer: URL
+  /** Whether its logout tokens say by `typ` what they are (OpenID Connect Back-Channel Logout 1.0 §2.4); else `JWT` or none will do. */
+  typesLogoutTokens: boolean
   /** The URL that logs out there, or `null` when there is none and logging out here must do. */
   logoutUrl (endSessionEndpoint: string | undefined, parameters: LogoutParameters): URL | null
 }
@@ -23,6 +25,7 @@ export interface ProviderPreset {
 export function oidc (issuer: string): ProviderPreset {
   return {
     issuer: new URL(issuer),
+    typesLogoutTokens: true,
     logoutUrl: (endpoint, parameters) => endpoint === undefined ? null : endSessionUrl(endpoint, parameters)
   }
 }
@@ -37,6 +40,7 @@ export function auth0 (domain: string): ProviderPreset {
   if (isLoopback(issuer)) issuer.protocol = 'http:' // a tenant for development
   return {
     issuer,
+    typesLogoutTokens: false, // theirs say `JWT`
     logoutUrl (endpoint, parameters) {
       const url = endpoint === undefined ? auth0LogoutUrl(issuer, parameters) : endSessionUrl(endpoint, parameters)
       if (endpoint !== undefined && parameters.sid !== null) url.searchParams.set('logout_hint', parameters.sid)

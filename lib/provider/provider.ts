@@ -8,6 +8,7 @@ import { discoverProvider, type ClientOptions, type KnownProvider } from './clie
 import { redeemCode, type StartedLogin, type Tokens } from './code-grant.ts'
 import { createDiscovery } from './discovery.ts'
 import { ProviderFailure, providerError } from './failures.ts'
+import type { KeySet } from './key-set.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
 import { createUserInfo, type UserInfoPolicy } from './user-info.ts'
 
@@ -24,6 +25,15 @@ export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch'>
   httpTimeout: number
 }
 
+/** What is to be known of a provider to verify a token that it sends unasked. */
+export interface Signer {
+  issuer: string
+  /** What it says that it signs ID tokens with; it may say `none`. */
+  algorithms: readonly unknown[]
+  /** Fails with one of our errors. */
+  keys: KeySet
+}
+
 /** The identity provider, as a client of it sees it. */
 export interface Provider {
   /** Fetches the metadata in the background, so that the first login need not wait. Never fails. */
@@ -32,13 +42,23 @@ export interface Provider {
   startLogin (parameters: Record<string, string>): Promise<{ url: URL, proof: LoginProof }>
   /** Checks `iss` of an answer, also of an error (RFC 9207 §2.4). */
   verifyAnswer (answer: URLSearchParams): Promise<void>
-  /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). */
-  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<{ user: User, tokens: Tokens }>
+  /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). `issuedAt` is the ID token's `iat`. */
+  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<{ user: User, tokens: Tokens, issuedAt: number }>
+  /**
+   * Who signs its tokens, and how.
+   *
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+   */
+  signer (): Promise<Signer>
   /** The address that logs out there; `null` when there is none, or the provider cannot be reached to know. */
   logoutUrl (parameters: Omit<LogoutParameters, 'clientId'>): Promise<URL | null>
   /** Gives up all calls under way. */
   close (): void
 }
+
+/** Of ID tokens, for openid-client too, where the metadata say nothing (OpenID Connect Core 1.0 §3.1.3.7 (7)). */
+const DEFAULT_ALGORITHM = 'RS256'
 
 /** Claims that protect the ID token on its way and say nothing of the person. */
 const PROTOCOL_CLAIMS = new Set(['aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash'])
@@ -79,10 +99,20 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
 
     async finishLogin (answer, login) {
       const provider = await known()
-      const configuration = await provider.configurationWithKeys().catch(error => { throw providerError(error, 'keys') })
+      const configuration = await provider.configurationWithKeys().catch(failForKeys)
       const { claims, tokens } = await redeemCode(configuration, answer, login, options)
       const more = await userInfo.claims(configuration, { claims, accessToken: tokens.accessToken, scope: login.scope })
-      return { user: toUser({ ...more, ...claims }), tokens }
+      return { user: toUser({ ...more, ...claims }), tokens, issuedAt: claims.iat }
+    },
+
+    async signer () {
+      const { metadata, keySet } = await known()
+      const { issuer, id_token_signing_alg_values_supported: advertised } = metadata
+      return {
+        issuer,
+        algorithms: Array.isArray(advertised) ? advertised : [DEFAULT_ALGORITHM],
+        keys: { current: () => keySet.current().catch(failForKeys), renewed: () => keySet.renewed().catch(failForKeys) }
+      }
     },
 
     async logoutUrl (parameters) {
@@ -95,6 +125,10 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
       closing.abort()
     }
   }
+}
+
+function failForKeys (error: unknown): never {
+  throw providerError(error, 'keys')
 }
 
 function toUser (claims: Record<string, unknown>): User {

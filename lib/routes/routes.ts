@@ -1,6 +1,7 @@
 import formbody from '@fastify/formbody'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, RegisterOptions } from 'fastify'
 import type { RoutePaths } from '../options.ts'
+import { backchannelLogoutRoute } from './backchannel-logout.ts'
 import { callbackRoute } from './callback.ts'
 import { loginRoute, wishedReturnTo } from './login.ts'
 import { logoutRoute } from './logout.ts'
@@ -8,14 +9,15 @@ import type { RouteServices } from './services.ts'
 
 const BODY_LIMIT = 64 * 1024 // bytes; a `form_post` has a code and a state
 
-const METHODS = { login: 'GET', callback: 'GET, POST', logout: 'GET, POST' }
+const METHODS = { login: 'GET', callback: 'GET, POST', logout: 'GET, POST', backchannelLogout: 'POST' }
 
 /** For every answer: it is of one login, and its address may have a code in it (RFC 9700 §4.2.4). */
 const HEADERS = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
 
-/** Login, callback and logout, in a context of their own: their parser, error pages and log lines are not the application's. */
-export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, answerError }) => {
-  const services: RouteServices = { config, addresses, logins, logout, answerError } // without Fastify's `prefix`, which would count twice
+/** Login, callback and logouts, in a context of their own: their parser, error pages and log lines are not the application's. */
+export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, handleBackchannelLogout, answerError }) => {
+  // Without Fastify's `prefix`, which would count twice.
+  const services: RouteServices = { config, addresses, logins, logout, handleBackchannelLogout, answerError }
   // The application's parsers have other limits and results. What is no form counts as an empty one: nobody sends it here.
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: BODY_LIMIT })
@@ -26,6 +28,7 @@ export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, a
   await app.register(loginRoute, services)
   await app.register(callbackRoute, services)
   await app.register(logoutRoute, services)
+  await app.register(backchannelLogoutRoute, services)
 
   /** For a link that begins the same login again. */
   function loginQuery (request: FastifyRequest): Record<string, string> {

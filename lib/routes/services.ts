@@ -1,4 +1,5 @@
 import type { Addresses } from '../addresses.ts'
+import type { BackchannelLogout } from '../backchannel-logout.ts'
 import type { ErrorAnswer } from '../error-answer.ts'
 import type { Logins } from '../login.ts'
 import type { Logout } from '../logout.ts'
@@ -10,5 +11,6 @@ export interface RouteServices {
   addresses: Addresses
   logins: Logins
   logout: Logout
+  handleBackchannelLogout: BackchannelLogout
   answerError: ErrorAnswer
 }

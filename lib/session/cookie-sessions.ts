@@ -1,9 +1,12 @@
 import { now } from '../clock.ts'
 import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_TOO_LARGE, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
+import { forbidCaching, isForOthers } from './caching.ts'
 import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
 import type { CookieAttributes } from './cookies.ts'
 import { frozenCopy, verifyJson } from './frozen-json.ts'
+import { OpenedSeals } from './opened-seals.ts'
+import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { SessionMemory } from './session-memory.ts'
 import type { Login, NewLogin, Session, Sessions } from './sessions.ts'
@@ -17,18 +20,32 @@ export interface CookieSessionOptions {
   idleTimeout: number
   absoluteTimeout: number
   seal: Seal
+  /** What was ended from elsewhere; `null` when nobody keeps that. */
+  revocations: Revocations | null
 }
 
 interface Services extends CookieSessionOptions {
   cookie: ChunkedCookie
   memory: SessionMemory
+  opened: OpenedSeals<Login>
 }
 
 /** Sessions that live in the browser, encrypted, and nowhere else. */
 export function createCookieSessions (options: CookieSessionOptions): Sessions {
-  const cookie = createChunkedCookie(options.name, options.maxSize, options.attributes)
-  const services: Services = { ...options, cookie, memory: new SessionMemory(options) }
-  return { open: request => new CookieSession(services, request) }
+  const { name, maxSize, attributes, seal, absoluteTimeout, revocations } = options
+  const services: Services = {
+    ...options,
+    cookie: createChunkedCookie(name, maxSize, attributes),
+    memory: new SessionMemory(absoluteTimeout),
+    opened: new OpenedSeals(seal, maxSize)
+  }
+  return {
+    open: request => new CookieSession(services, request),
+    mustFetch: revocations !== null,
+    endByProvider: revocations === null ? null : logout => revocations.endByProvider(logout),
+    seenTokens: revocations,
+    directory: null
+  }
 }
 
 class CookieSession implements Session {
@@ -41,6 +58,8 @@ class CookieSession implements Session {
   #pending: string | null = null
   #isEnd = false
   #isWritten = false
+  /** Why it is not known whether the session was ended from elsewhere. */
+  #failure: Error | null = null
 
   constructor (services: Services, request: AnyRequest) {
     this.#services = services
@@ -48,7 +67,19 @@ class CookieSession implements Session {
     this.#turn = services.memory.turn
   }
 
+  async fetch (): Promise<void> {
+    const { revocations, memory } = this.#services
+    const sent = this.#open()
+    if (revocations === null || sent === null || !this.#isAlive(sent)) return
+    try {
+      if (await revocations.areAny(sent)) memory.end(sent.id)
+    } catch (error) {
+      this.#failure = error as Error
+    }
+  }
+
   get login (): Login | null {
+    if (this.#failure !== null) throw this.#failure
     if (this.#login === undefined) {
       const sent = this.#open()
       this.#login = sent !== null && this.#isAlive(sent) ? sent : null
@@ -60,10 +91,22 @@ class CookieSession implements Session {
     return this.#open()?.id ?? null
   }
 
+  async verifyStartable (): Promise<void> {
+    await this.#services.revocations?.verifyAvailable()
+  }
+
   async start (login: NewLogin, replaces?: string): Promise<Login> {
-    const kept = this.#write({ ...login, data: {}, createdAt: now(), usedAt: now() })
-    const { memory, cookie } = this.#services
-    for (const previous of [this.id, replaces ?? null]) if (previous !== null) memory.end(previous)
+    const { memory, cookie, revocations } = this.#services
+    const enteredAt = await revocations?.enter(login) ?? null
+    const kept = this.#write({ ...login, enteredAt, data: {}, createdAt: now(), usedAt: now() })
+    const before = [this.id, replaces].filter(id => id != null)
+    try {
+      for (const id of before) await revocations?.end(id)
+    } catch (error) {
+      this.#forget() // the answer that tells of it must not bring the new session
+      throw error
+    }
+    for (const id of before) memory.end(id)
     memory.replaced(cookie.fingerprint(this.#request), true)
     return kept
   }
@@ -77,11 +120,16 @@ class CookieSession implements Session {
     this.#write({ ...login, data: { ...login.data, ...data }, usedAt })
   }
 
-  async end (): Promise<void> {
+  async end (): Promise<Login | null> {
     this.#assertUnwritten()
-    if (this.login !== null) this.#services.memory.end(this.login.id)
+    const ended = this.#failure === null ? this.login : null
     this.#login = null
     this.#isEnd = true
+    const { id } = this
+    if (id === null) return null
+    this.#services.memory.end(id)
+    await this.#services.revocations?.end(id)
+    return ended
   }
 
   commit (reply: AnyReply): void {
@@ -112,11 +160,16 @@ class CookieSession implements Session {
     cookie.clear(this.#request, reply)
   }
 
+  #forget (): void {
+    this.#login = undefined
+    this.#pending = null
+  }
+
   /** What the request's cookie holds, be it of use or not. */
   #open (): Login | null {
     if (this.#sent === undefined) {
       const sealed = this.#services.cookie.read(this.#request)
-      this.#sent = sealed === null ? null : this.#services.memory.open(sealed)
+      this.#sent = sealed === null ? null : this.#services.opened.open(sealed)
     }
     return this.#sent
   }
@@ -159,18 +212,6 @@ class CookieSession implements Session {
   #assertUnwritten (): void {
     if (this.#isWritten) throw new FST_AUTH0_SESSION_WRITTEN()
   }
-}
-
-/** Somebody's data are for nobody else's cache, unless the application says so (RFC 9111 §5.2.2). */
-function forbidCaching (reply: AnyReply): void {
-  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-store')
-}
-
-/** Whether the application lets caches give the answer to others: with a cookie of ours in it, they would get that too (RFC 9111 §7.3). */
-function isForOthers (reply: AnyReply): boolean {
-  if (reply.hasHeader('cdn-cache-control') || reply.hasHeader('surrogate-control')) return true
-  const said = String(reply.getHeader('cache-control') ?? '')
-  return /public|stale-|s-maxage|age\s*=\s*["0]*[1-9]/i.test(said) && !/private|no-store/i.test(said)
 }
 
 function largestParts ({ user, data, idToken }: Login): string {

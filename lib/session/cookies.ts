@@ -60,6 +60,19 @@ export function setCookie (reply: AnyReply, name: string, value: string, maxAge:
   reply.header('set-cookie', stringifySetCookie({ name, value, maxAge, path: '/', httpOnly: true, ...attributes }, { encode: String }))
 }
 
+/** Whether the answer sets a cookie, as far as it is made. */
+export function isSet (reply: AnyReply, name: string): boolean {
+  return [reply.getHeader('set-cookie') ?? []].flat().some(header => String(header).startsWith(`${name}=`))
+}
+
+/** Takes a cookie back that the answer sets. */
+export function unsetCookie (reply: AnyReply, name: string): void {
+  if (!isSet(reply, name)) return
+  const headers = [reply.getHeader('set-cookie') ?? []].flat().map(String).filter(header => !header.startsWith(`${name}=`))
+  reply.removeHeader('set-cookie')
+  for (const header of headers) reply.header('set-cookie', header)
+}
+
 /** Makes the browser forget a cookie. */
 export function clearCookie (reply: AnyReply, name: string, attributes: CookieAttributes): void {
   setCookie(reply, name, '', 0, attributes)

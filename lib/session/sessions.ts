@@ -53,6 +53,10 @@ export interface Login {
   readonly stepUp: Readonly<StepUp>
   /** The transaction that it came from and where that went, for a callback that a reload or the back button repeats. */
   readonly begunBy: { readonly id: string, readonly returnTo: string }
+  /** When the provider issued the ID token, by its clock, in seconds since the epoch. */
+  readonly issuedAt: number
+  /** When it was let in, in milliseconds by the clock of what keeps revocations; `null` where nobody keeps them. */
+  readonly enteredAt: number | null
   /** The application's own, by `updateSession`. */
   readonly data: Readonly<Record<string, unknown>>
   /** Seconds since the epoch. */
@@ -62,20 +66,80 @@ export interface Login {
 }
 
 /** What a login begins with. */
-export type NewLogin = Pick<Login, 'id' | 'user' | 'idToken' | 'stepUp' | 'begunBy'>
+export type NewLogin = Pick<Login, 'id' | 'user' | 'idToken' | 'stepUp' | 'begunBy' | 'issuedAt'>
 
-/** How sessions are kept: in an encrypted cookie, or later in a store. */
+/** What a provider says has ended (OpenID Connect Back-Channel Logout 1.0 §2.4): its session, or all of a person. */
+export type ProviderLogout = { readonly sid: string, readonly issuedAt: number } | { readonly sub: string, readonly issuedAt: number }
+
+/** How sessions are kept: in an encrypted cookie or in a store. */
 export interface Sessions {
   /** The session of a request. Costs nothing until it is asked for something. */
   open (request: AnyRequest): Session
+  /** Whether `fetch` has to be called for every request before its session is asked for. */
+  readonly mustFetch: boolean
+  /**
+   * Ends what the provider says has ended, and gives how many sessions that were; where only marks are made, the number of marks.
+   * `null` where sessions are not known from elsewhere than their browser.
+   *
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+   */
+  readonly endByProvider: ((logout: ProviderLogout) => Promise<number>) | null
+  /** Remembers for a while that a logout token was done with. Where `endByProvider` is. */
+  readonly seenTokens: SeenTokens | null
+  /** What is logged in; `null` where the server does not know. */
+  readonly directory: SessionDirectory | null
+}
+
+/** A session as one sees it from elsewhere. Times in seconds since the epoch. */
+export interface KnownSession {
+  /** Names it, and is no credential. */
+  readonly id: string
+  readonly createdAt: number
+  readonly usedAt: number
+  /** Of the browser that logged in. */
+  readonly userAgent: string | null
+}
+
+/**
+ * Who is logged in where.
+ *
+ * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+ */
+export interface SessionDirectory {
+  /** The sessions of a person, newest first. */
+  list (sub: string): Promise<KnownSession[]>
+  /** Gives whether it was there. */
+  end (id: string): Promise<boolean>
+  /** All of a person but one, those too that are just beginning. Gives how many there were. */
+  endAll (sub: string, except: string | null): Promise<number>
+}
+
+/** Ids of tokens that had their effect (RFC 7519 §4.1.7). */
+export interface SeenTokens {
+  has (jti: string): Promise<boolean>
+  /** @param lifetime seconds */
+  add (jti: string, lifetime: number): Promise<void>
 }
 
 /** The session of one request. Every read sees what was written before in the same request. */
 export interface Session {
-  /** Who is logged in, or `null`. */
+  /** Asks the server-side what `login` needs to know. Never fails: `login` tells. Only where `mustFetch` says so. */
+  fetch (): Promise<void>
+  /**
+   * Who is logged in, or `null`.
+   *
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503 when that cannot be known: never "nobody"
+   */
   readonly login: Login | null
   /** Id of the session that the request names, be it of use or not, or `null`. Asking for it leaves the answer as it is. */
   readonly id: string | null
+  /**
+   * Verifies that a login could be remembered now, before the provider is bothered and its code is spent.
+   *
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_TRUST_PROXY_MISSING} 400
+   */
+  verifyStartable (): Promise<void>
   /**
    * Remembers a login, under its new id, against session fixation (ASVS 5.0 §7.2.4). Ends the session that there was. Gives the login as
    * later requests will read it.
@@ -85,8 +149,12 @@ export interface Session {
   start (login: NewLogin, replaces?: string): Promise<Login>
   /** Merges fields into `data`; `undefined` removes one. */
   update (data: Record<string, unknown>): Promise<void>
-  /** Forgets the login. A request still under way with the same session cannot bring it back. */
-  end (): Promise<void>
+  /**
+   * Forgets the login, and gives it. A request still under way with the same session cannot bring it back.
+   *
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503 when it may go on elsewhere; the cookie goes all the same
+   */
+  end (): Promise<Login | null>
   /** Writes what is due to the answer, before its headers go out. */
   commit (reply: AnyReply): void
   /** The headers went out before anybody asked: nothing can be written any more. */

@@ -4,6 +4,7 @@ import { attackerCertificate, attackerKey } from './attacker.ts'
 import { checkClient, checkRequest, Codes, OAuthError, PushedRequests, type Grant } from './authorizations.ts'
 import { change, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
 import { forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
+import { logoutDraft } from './logout-tokens.ts'
 import { observed, readCall, type Call } from './provider-calls.ts'
 import { ada, claimsOf, loginClaims } from './provider-claims.ts'
 import { answerFor, Deviations, type Answer, type Fault } from './provider-faults.ts'
@@ -171,6 +172,13 @@ export class Provider {
     const target = new URL(next)
     if (searchParams.has('state')) target.searchParams.set('state', searchParams.get('state')!)
     return target
+  }
+
+  /** A logout token of all sessions of `user`, unless it is changed (OpenID Connect Back-Channel Logout 1.0 §2.4). */
+  logoutToken (forgery: Forgery = {}): string {
+    const token = forgeFor(forgery)(logoutDraft(this))
+    this.#keepSecret(token)
+    return token
   }
 
   /** To be given to a client as its `fetch`. Honours `signal` and `redirect`. */
