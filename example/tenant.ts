@@ -1,17 +1,18 @@
 import Fastify from 'fastify'
 import getPort from 'get-port'
 import { files } from './files.ts'
-import { sendPage } from './page.ts'
 import { avatar } from './tenant/avatar.ts'
+import { front } from './tenant/front.ts'
 import { login } from './tenant/login.ts'
 import { logout } from './tenant/logout.ts'
-import { frontPage } from './tenant/pages.ts'
 import { people } from './tenant/people.ts'
 import { createProvider, type TenantClient } from './tenant/provider.ts'
 
 export interface TenantOptions extends TenantClient {
   /** Default: a free one. */
   port?: number
+  /** Other applications that people log in to here. */
+  otherClients?: readonly TenantClient[]
 }
 
 export interface Tenant {
@@ -30,14 +31,15 @@ export async function startTenant (options: TenantOptions): Promise<Tenant> {
   const port = options.port ?? await getPort()
   const domain = `localhost:${port}`
   const issuer = `http://${domain}/`
-  const provider = await createProvider(issuer, options)
+  const clients = [options, ...options.otherClients ?? []]
+  const provider = await createProvider(issuer, clients)
   const answer = provider.callback()
 
   // Cookies know no ports: those of every application on localhost arrive here too.
   const app = Fastify({ http: { maxHeaderSize: 64 * 1024 }, forceCloseConnections: true })
   await app.register(login, { provider })
-  await app.register(logout, { provider, postLogoutRedirectUris: options.postLogoutRedirectUris })
-  app.get('/', async (_request, reply) => sendPage(reply, frontPage(issuer)))
+  await app.register(logout, { provider, clients })
+  await app.register(front, { provider, issuer })
   for (const { id } of people) {
     app.get(`/people/${id}.svg`, async (_request, reply) => reply.type('image/svg+xml').send(avatar(id)))
   }

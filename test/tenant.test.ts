@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import getPort from 'get-port'
 import t, { type Test } from 'tap'
 import { Browser, type BrowserResponse } from './helpers/browser.ts'
-import { startExample } from './helpers/example.ts'
+import { runExample, startExample } from './helpers/example.ts'
 
 // The journey over real sockets: the example's application and its tenant, which is oidc-provider.
 
@@ -152,22 +151,19 @@ t.test('the tenant behaves as Auth0 does', async t => {
   t.equal((await logout('https://elsewhere.example/')).statusCode, 400)
   t.equal((await browser.get(`${tenant.issuer}v2/logout?client_id=other`)).statusCode, 400)
   t.equal((await browser.get(`${tenant.issuer}v2/logout?client_id=lantern`)).location?.href, `${url}/`, 'without returnTo: the first that is allowed')
+  t.equal(heading(await browser.get(`${tenant.issuer}v2/logout`)), 'You are logged out', 'without an application: nowhere to go')
+  t.equal((await browser.get(`${tenant.issuer}v2/logout?returnTo=${encodeURIComponent(url)}`)).statusCode, 400)
   t.equal((await browser.get(`${tenant.issuer}u/login/unknown`)).statusCode, 400)
   t.equal(heading(await browser.get(tenant.issuer)), 'The local tenant')
 })
 
 t.test('npm start runs the application and a tenant on free ports, and ends when asked to', async t => {
   const port = await getPort({ port: 3000 })
-  const { PATH, HOME } = process.env
-  const child = spawn(process.execPath, ['--import', 'tsx', 'example/start.ts'], { env: { PATH, HOME }, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  let output = ''
-  while (!output.includes('Ctrl+C')) output += String((await once(child.stdout, 'data'))[0])
-  const [, url] = /Application\s+(\S+)/.exec(output)!
+  const { url, output, child } = await runExample(t)
   t.match(output, /Tenant\s+http:\/\/localhost:\d+ /)
   if (port === 3000) t.equal(url, 'http://localhost:3000')
 
-  const browser = new Browser({ baseUrl: url! })
+  const browser = new Browser({ baseUrl: url })
   t.equal(heading(await logIn(browser, 'amara')), 'Amara Okoye')
   child.kill('SIGTERM')
   t.same(await once(child, 'exit'), [0, null])

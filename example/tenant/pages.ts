@@ -34,16 +34,35 @@ function choice (person: Person, suggested: boolean): string {
     </button>`
 }
 
-/** What one finds when one opens the tenant itself. */
-export function frontPage (issuer: string): string {
+/** Somebody who is logged in at the tenant, and the names of the applications that they opened since. */
+interface Visit {
+  person: Person
+  applications: string[]
+}
+
+/** What one finds when one opens the tenant itself: who one is here, and the way out. */
+export function frontPage (issuer: string, visit: Visit | null): string {
   return document('Local tenant', html`
     <h1>The local tenant</h1>
-    <p class="lead">It stands in for Auth0, so there is nothing to see here: applications send people to log in.</p>
+    !${visit === null
+      ? html`<p class="lead">It stands in for Auth0, so there is little to see here: applications send people to log in.</p>`
+      : wayOut(visit)}
     <dl>
       <dt>Issuer</dt><dd>${issuer}</dd>
       <dt>Discovery</dt><dd><a href="/.well-known/openid-configuration">/.well-known/openid-configuration</a></dd>
       <dt>Keys</dt><dd><a href="/.well-known/jwks.json">/.well-known/jwks.json</a></dd>
     </dl>`)
+}
+
+function wayOut ({ person, applications }: Visit): string {
+  return html`
+    <p class="lead">In this browser you are <strong>${person.name}</strong>!${applications.length > 0
+      ? html`, known to <strong>${new Intl.ListFormat('en-GB').format(applications)}</strong>`
+      : ''}.</p>
+    <form class="out" action="/v2/logout">
+      <button class="primary">Log out everywhere</button>
+      <p>Here, and in those applications: the tenant tells them (OpenID Connect Back-Channel Logout).</p>
+    </form>`
 }
 
 export function loggedOutPage (): string {

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type Provider from 'oidc-provider'
-import type { ClientAuthMethod, Configuration } from 'oidc-provider'
+import type { ClientAuthMethod, ClientMetadata, Configuration } from 'oidc-provider'
 import { claims, claimsByScope, findPerson } from './people.ts'
 import { errorPage } from './pages.ts'
 
@@ -14,6 +14,8 @@ export interface TenantClient {
   redirectUris: string[]
   /** "Allowed Logout URLs", compared without their query. */
   postLogoutRedirectUris: string[]
+  /** "Back-Channel Logout URI": where the tenant says that somebody logged out. */
+  backchannelLogoutUri?: string
   /** As at Auth0, an application has exactly one. Default: `client_secret_post`. */
   clientAuthMethod?: ClientAuthMethod
 }
@@ -25,27 +27,19 @@ const HOUR = 3600 // seconds
  *
  * @see OpenID Connect Core 1.0; what Auth0 does differently is said where it is done
  */
-export async function createProvider (issuer: string, client: TenantClient): Promise<Provider> {
+export async function createProvider (issuer: string, clients: readonly TenantClient[]): Promise<Provider> {
   return quietly(async () => {
     const { Provider } = await import('oidc-provider')
-    const provider = new Provider(issuer, configuration(issuer, client))
+    const provider = new Provider(issuer, configuration(issuer, clients))
     // Auth0 puts the id of the session at the provider into every ID token, oidc-provider only where logouts are announced.
     provider.Client.prototype.includeSid = () => true
     return provider
   })
 }
 
-function configuration (issuer: string, client: TenantClient): Configuration {
+function configuration (issuer: string, clients: readonly TenantClient[]): Configuration {
   return {
-    clients: [{
-      client_id: client.clientId,
-      client_secret: client.clientSecret,
-      client_name: client.clientName ?? 'the application',
-      redirect_uris: client.redirectUris,
-      token_endpoint_auth_method: client.clientAuthMethod ?? 'client_secret_post',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code']
-    }],
+    clients: clients.map(metadata),
     routes: {
       authorization: '/authorize',
       token: '/oauth/token',
@@ -55,6 +49,7 @@ function configuration (issuer: string, client: TenantClient): Configuration {
       pushed_authorization_request: '/oauth/par'
     },
     features: {
+      backchannelLogout: { enabled: true },
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
       pushedAuthorizationRequests: { enabled: true },
@@ -69,6 +64,8 @@ function configuration (issuer: string, client: TenantClient): Configuration {
     cookies: { keys: [randomBytes(32).toString('base64url')], names: { session: 'tenant', interaction: 'tenant_login', resume: 'tenant_resume' } },
     ttl: { AccessToken: 24 * HOUR, IdToken: 10 * HOUR, RefreshToken: 30 * 24 * HOUR, Interaction: HOUR, Session: 72 * HOUR, Grant: 30 * 24 * HOUR },
     clientBasedCORS: () => false,
+    // Its dispatcher refuses addresses of this computer, which is where the applications of this tenant are.
+    fetch: (url, { dispatcher: _refusing, ...options }: RequestInit & { dispatcher?: unknown } = {}) => fetch(url, options),
     claims: claimsByScope,
     // Auth0 puts the claims into the ID token; OpenID Connect would have the application ask UserInfo (Core §5.4).
     conformIdTokenClaims: false,
@@ -88,6 +85,19 @@ function configuration (issuer: string, client: TenantClient): Configuration {
       ctx.type = 'html'
       ctx.body = errorPage(out.error_description ?? out.error)
     }
+  }
+}
+
+function metadata (client: TenantClient): ClientMetadata {
+  return {
+    client_id: client.clientId,
+    client_secret: client.clientSecret,
+    client_name: client.clientName ?? 'the application',
+    redirect_uris: client.redirectUris,
+    token_endpoint_auth_method: client.clientAuthMethod ?? 'client_secret_post',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    ...client.backchannelLogoutUri !== undefined && { backchannel_logout_uri: client.backchannelLogoutUri, backchannel_logout_session_required: true }
   }
 }
 

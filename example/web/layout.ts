@@ -21,7 +21,7 @@ export function layout (request: FastifyRequest, title: string, main: string): s
     <nav aria-label="Pages">
       !${LINKS.map(([path, name]) => html`<a href="${path}"!${path === request.url ? ' aria-current="page"' : ''}>${name}</a>`)}
     </nav>
-    !${whoIsHere(request)}
+    !${isKnown(request) ? whoIsHere(request) : ''}
   </header>
   <main id="main">
     !${main}
@@ -30,6 +30,15 @@ export function layout (request: FastifyRequest, title: string, main: string): s
 </body>
 </html>
 `
+}
+
+/** Whether it can be told who is calling. Not while the store of the sessions gives no answer, which is to be said on a page, too. */
+export function isKnown ({ auth0 }: FastifyRequest): boolean {
+  try {
+    return auth0.user !== undefined
+  } catch {
+    return false
+  }
 }
 
 /** Logging out is a form, so that no link from another site can do it. */

@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify'
+import type { ActiveSession } from 'fastify-auth0'
 import { html } from 'ghtml'
-import { layout, picture } from './layout.ts'
+import { activeSessions } from './active-sessions.ts'
+import { isKnown, layout, picture } from './layout.ts'
 import { fromNow, now, onTheClock } from './time.ts'
 
 /** How old a login may be for the vault, in seconds. */
@@ -10,7 +12,7 @@ const doors: Array<{ path: string, name: string, about: string, guard: string, r
   { path: '/profile', name: 'Profile', about: 'Who you are, and each claim of your login.', guard: 'app.requireAuth()' },
   { path: '/admin', name: 'Admin', about: 'For people who have the role admin.', guard: "app.requireAuth({ roles: 'admin' })", role: 'admin' },
   { path: '/vault', name: 'Vault', about: 'For logins of the last minute. Are you still you?', guard: `app.requireAuth({ maxAge: ${VAULT_MAX_AGE} })` },
-  { path: '/session', name: 'Session', about: 'How long it lives, and a note that lives with it.', guard: 'request.auth0.session' }
+  { path: '/session', name: 'Session', about: 'How long it lives, where else you are logged in, and a note.', guard: 'request.auth0.session' }
 ]
 
 /** For everybody: says hello, and what there is to try. */
@@ -91,8 +93,17 @@ export function vaultPage (request: FastifyRequest): string {
     </section>`)
 }
 
-/** For whoever is logged in: the session, its two ends, and something of the application's own in it. */
-export function sessionPage (request: FastifyRequest): string {
+/** Where this application keeps its sessions, as a page may say it. */
+const PLACES = {
+  cookie: 'It lives in an encrypted cookie: this server remembers nothing.',
+  memory: 'It lives in the memory of this server, and ends with it. Your browser holds no more than its id.',
+  redis: 'It lives in Redis. Your browser holds no more than its id.'
+}
+
+export type Place = keyof typeof PLACES
+
+/** For whoever is logged in: the session, its two ends, what others they have, and something of the application's own in it. */
+export function sessionPage (request: FastifyRequest, place: Place, sessions: readonly ActiveSession[] | null): string {
   const session = request.auth0.session!
   const rows: Array<[name: string, at: number]> = [
     ['Began', session.createdAt],
@@ -102,10 +113,11 @@ export function sessionPage (request: FastifyRequest): string {
   ]
   return layout(request, 'Session', html`
     <h1>Your session</h1>
-    <p class="lead">It lives in an encrypted cookie: this server remembers nothing.</p>
+    <p class="lead">!${PLACES[place]}</p>
     <dl class="card claims">
       !${rows.map(([name, at]) => html`<div><dt>${name}</dt><dd><b>${fromNow(at)}</b> <span class="soft">${onTheClock(at)}</span></dd></div>`)}
     </dl>
+    !${sessions === null ? '' : activeSessions(sessions)}
     <h2>A note to yourself</h2>
     <form class="card note" method="post" action="/session">
       <label for="note">Kept in the session with <code>updateSession({ note })</code>, and gone with it</label>
@@ -116,8 +128,7 @@ export function sessionPage (request: FastifyRequest): string {
 
 /** What went wrong, and a way on: another person, or back home. */
 export function problemPage (request: FastifyRequest, statusCode: number, message: string): string {
-  const { isAuthenticated } = request.auth0
-  const isRefused = statusCode === 403 && isAuthenticated
+  const isRefused = statusCode === 403 && isKnown(request) && request.auth0.isAuthenticated
   return layout(request, 'Sorry', html`
     <section class="hero">
       <p class="status">${statusCode}</p>
@@ -125,15 +136,21 @@ export function problemPage (request: FastifyRequest, statusCode: number, messag
       <p class="lead">${statusCode === 500 ? 'Something broke on our side.' : `${message}.`}</p>
       <p>
         <a class="button" href="/">Home</a>
-        !${isAuthenticated && !isRefused
-          ? ''
-          : html`<a class="button quiet" href="/login?prompt=login&amp;returnTo=${encodeURIComponent(request.method === 'GET' ? request.originalUrl : '/')}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>`}
+        !${otherWay(request, isRefused)}
       </p>
     </section>`)
+}
+
+function otherWay (request: FastifyRequest, isRefused: boolean): string {
+  const here = request.method === 'GET' ? request.originalUrl : '/'
+  if (!isKnown(request)) return html`<a class="button quiet" href="${here}">Try again</a>`
+  if (request.auth0.isAuthenticated && !isRefused) return ''
+  return html`<a class="button quiet" href="/login?prompt=login&amp;returnTo=${encodeURIComponent(here)}">${isRefused ? 'Log in as somebody else' : 'Log in'}</a>`
 }
 
 function problemTitle (statusCode: number, isRefused: boolean): string {
   if (isRefused) return 'This door is not for you'
   if (statusCode === 401 || statusCode === 403) return 'You are not logged in'
+  if (statusCode === 503) return 'Not right now'
   return statusCode === 404 ? 'Nobody lives here' : 'That did not work'
 }

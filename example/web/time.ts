@@ -1,3 +1,5 @@
+import { html } from 'ghtml'
+
 const UNITS: Array<[unit: Intl.RelativeTimeFormatUnit, seconds: number]> = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]]
 
 const relative = new Intl.RelativeTimeFormat('en-GB')
@@ -19,4 +21,9 @@ export function fromNow (at: number): string {
 /** Says a point in time on the clock: `31 Jan 2025, 09:30:00`. */
 export function onTheClock (at: number): string {
   return absolute.format(at * 1000)
+}
+
+/** Shows how far away a point in time is, and when that is to who points at it. */
+export function time (at: number): string {
+  return html`<time datetime="${new Date(at * 1000).toISOString()}" title="${onTheClock(at)}">${fromNow(at)}</time>`
 }
