@@ -9,7 +9,7 @@ export interface Report {
   node: string
   machine: string
   rows: ReportedRow[]
-  figures: Figure[]
+  besides: FigureGroup[]
 }
 
 interface ReportedRow {
@@ -20,22 +20,29 @@ interface ReportedRow {
   ratios: Array<{ candidate: string, floor: string, ratio: Spread, atMost: number | null }>
 }
 
-/** Something measured that has no floor beside it. */
+/** What belongs together of things measured that have no floor beside them. */
+export interface FigureGroup {
+  title: string
+  figures: Figure[]
+}
+
 export interface Figure {
   title: string
   value: Spread
   unit: string
+  /** Behind the point. Default: 0. */
+  digits?: number
   atMost: number | null
 }
 
 /** Puts measurements into words and numbers. */
-export function createReport (rows: Row[], measured: Map<Candidate, number[]>, figures: Figure[]): Report {
+export function createReport (rows: Row[], measured: Map<Candidate, number[]>, besides: FigureGroup[]): Report {
   return {
     date: new Date().toISOString(),
     node: process.version,
     machine: `${cpus().length} × ${cpus()[0]?.model}`,
     rows: rows.map(row => reportRow(row, measured)),
-    figures
+    besides
   }
 }
 
@@ -54,13 +61,13 @@ function reportRow ({ title, candidates, limits }: Row, measured: Map<Candidate,
 }
 
 /** What is above its limit, in words. */
-export function findExcesses ({ rows, figures }: Report): string[] {
+export function findExcesses ({ rows, besides }: Report): string[] {
   const ratios = rows.flatMap(({ title, ratios }) => ratios
     .filter(({ ratio, atMost }) => isAbove(ratio, atMost))
     .map(({ candidate, ratio, atMost }) => `${title}: ${candidate} is × ${ratio.median.toFixed(2)}, at most ${atMost}`))
-  const others = figures
+  const others = besides.flatMap(({ figures }) => figures)
     .filter(({ value, atMost }) => isAbove(value, atMost))
-    .map(({ title, value, unit, atMost }) => `${title}: ${value.median.toFixed(0)} ${unit}, at most ${atMost}`)
+    .map(({ title, value, unit, digits = 0, atMost }) => `${title}: ${value.median.toFixed(digits)} ${unit}, at most ${atMost}`)
   return [...ratios, ...others]
 }
 
@@ -76,9 +83,11 @@ export function formatReport (report: Report): string {
       lines.push(`  × ${formatSpread(ratio, 2)} ${candidate} / ${floor}${verdict(ratio, atMost)}`)
     }
   }
-  lines.push('', 'besides')
-  for (const { title, value, unit, atMost } of report.figures) {
-    lines.push(`  ${title.padEnd(40)} ${formatSpread(value, 0)} ${unit}${verdict(value, atMost)}`)
+  for (const { title, figures } of report.besides) {
+    lines.push('', title)
+    for (const { title, value, unit, digits = 0, atMost } of figures) {
+      lines.push(`  ${title.padEnd(40)} ${formatSpread(value, digits)} ${unit}${verdict(value, atMost)}`)
+    }
   }
   return lines.join('\n')
 }

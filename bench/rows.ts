@@ -2,7 +2,7 @@ import { APP_BASE_URL } from './candidates/ours.ts'
 import { get, type Visit } from './load.ts'
 import type { Candidate } from './measure.ts'
 import { nameOf } from './people.ts'
-import type { SessionCookies } from './sessions.ts'
+import type { SessionCookies, StoredSessionCookies } from './sessions.ts'
 
 /** What is compared: candidates that do the same work. */
 export interface Row {
@@ -21,11 +21,12 @@ export interface Limit {
 /** People who must have logged in: more than the plugin remembers sessions of (2,000). */
 export const PEOPLE = 3000
 
-const USERS = 1000
+/** People who take turns, where that is not more than the plugin remembers. */
+export const USERS = 1000
 
-/** The rows of the bench, for the cookies of at least `PEOPLE` sessions. */
-export function createRows (cookies: SessionCookies): Row[] {
-  return [guardedPage(cookies), publicPage(cookies)]
+/** The rows of the bench, for the cookies of at least `PEOPLE` sessions, and of `USERS` in Redis. */
+export function createRows (cookies: SessionCookies, stored: StoredSessionCookies): Row[] {
+  return [guardedPage(cookies), publicPage(cookies), storedSession(stored)]
 }
 
 function guardedPage ({ ours, unseen, floor }: SessionCookies): Row {
@@ -57,6 +58,20 @@ function publicPage (cookies: SessionCookies): Row {
     limits: [
       { candidate: ours, floor, atMost: 1.05 },
       { candidate: beside, floor, atMost: 1.05 }
+    ]
+  }
+}
+
+function storedSession (cookies: StoredSessionCookies): Row {
+  const get = { name: 'bare Fastify, one GET', app: 'redis-get', visits: visits('/profile', cookies.floor, () => nameOf(0)) }
+  const ours = { name: 'ours', app: 'ours-redis', visits: visits('/profile', cookies.ours, nameOf) }
+  const byHand = { name: '@fastify/session, a store by hand', app: 'by-hand', visits: visits('/profile', cookies.byHand, nameOf) }
+  return {
+    title: 'guarded page, session in Redis, 1,000 users in turn',
+    candidates: [get, ours, byHand],
+    limits: [
+      { candidate: ours, floor: get, atMost: 1.6 },
+      { candidate: ours, floor: byHand, atMost: 1 }
     ]
   }
 }

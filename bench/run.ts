@@ -2,15 +2,20 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureEnds } from './ends.ts'
+import { figuresOfEnds, figuresOfSizes, figuresOfStartUps } from './figures.ts'
 import { measure, visitsPerProcess, type Effort } from './measure.ts'
+import { announceRedis, startRedis } from './redis.ts'
 import { createReport, findExcesses, formatReport } from './report.ts'
-import { createRows, PEOPLE } from './rows.ts'
-import { makeSessions } from './sessions.ts'
-import { spreadOf } from './spread.ts'
+import { createRows, PEOPLE, USERS } from './rows.ts'
+import { makeSessions, makeStoredSessions } from './sessions.ts'
 import { measureStartUp } from './start-up.ts'
 
 const NORMAL: Effort = { generations: 6, rounds: 10, slice: 1000, warmUp: 10_000 }
 const QUICK: Effort = { ...NORMAL, generations: 1 }
+
+/** Sessions of others, of those in Redis: the second is compared with the first. */
+const CROWDS = [1000, 100_000] as const
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,17 +27,16 @@ const { values: flags } = parseArgs({
 })
 
 const effort = flags.quick ? QUICK : NORMAL
+const redis = await startRedis()
+announceRedis(redis)
 const cookies = await makeSessions(PEOPLE, visitsPerProcess(effort))
-const rows = createRows(cookies)
+const rows = createRows(cookies, await makeStoredSessions(USERS, redis.url))
 const measured = await measure(rows.flatMap(row => row.candidates), effort, flags.profile)
 const startUps = await measureStartUp(flags.quick ? 3 : 9)
+redis.end()
+const { ends, bytes } = await measureEnds(CROWDS, flags.quick ? 100 : 300)
 
-const report = createReport(rows, measured, [
-  { title: 'session cookie, name and value', value: spreadOf(cookies.ours.map(cookie => cookie.length)), unit: 'bytes', atMost: 3600 },
-  { title: 'start of the process, over bare Fastify', value: spreadOf(startUps.map(({ wallClock }) => wallClock)), unit: 'ms', atMost: 30 },
-  { title: 'the same, CPU time of all threads', value: spreadOf(startUps.map(({ cpu }) => cpu)), unit: 'ms', atMost: null }
-])
-
+const report = createReport(rows, measured, [figuresOfEnds(ends), figuresOfSizes(cookies.ours, bytes), figuresOfStartUps(startUps)])
 console.log(formatReport(report))
 await mkdir(dirname(flags.json), { recursive: true })
 await writeFile(flags.json, JSON.stringify(report, null, 2))

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { APP_BASE_URL } from './candidates/ours.ts'
+import { redisUrl } from './redis.ts'
 import { CLIENT_ID, TENANT } from './tenant.ts'
 
 /** Milliseconds from the start of a process until its application is ready. */
@@ -16,7 +17,8 @@ const bare = `
   const app = Fastify()
 `
 
-const ours = `
+/** @param options more of them, as source */
+const ours = (options: string) => `
   import Fastify from 'fastify'
   import auth0 from 'fastify-auth0'
   const app = Fastify()
@@ -26,7 +28,8 @@ const ours = `
     clientSecret: 'a client secret that is no secret',
     secret: 'a secret of the bench, which is no secret',
     appBaseUrl: '${APP_BASE_URL}',
-    fetch: () => new Promise(() => {})
+    fetch: () => new Promise(() => {}),
+    ${options}
   })
 `
 
@@ -37,14 +40,26 @@ const tell = `
   process.exit()
 `
 
-/** Measures how much later than bare Fastify an application with the plugin is ready, in pairs of processes. */
-export async function measureStartUp (pairs: number): Promise<StartUp[]> {
-  const differences: StartUp[] = []
-  for (let pair = 0; pair < pairs; pair++) {
-    const [floor, candidate] = [await start(bare), await start(ours)]
-    differences.push({ wallClock: candidate.wallClock - floor.wallClock, cpu: candidate.cpu - floor.cpu })
+/** What a start takes over bare Fastify: one measurement for each round. */
+export interface StartUps {
+  cookie: StartUp[]
+  /** Over `cookie`. */
+  redis: StartUp[]
+}
+
+/** Measures how much later than bare Fastify an application with the plugin is ready, and how much later yet with sessions in Redis. */
+export async function measureStartUp (rounds: number): Promise<StartUps> {
+  const startUps: StartUps = { cookie: [], redis: [] }
+  for (let round = 0; round < rounds; round++) {
+    const [floor, cookie, redis] = [await start(bare), await start(ours('')), await start(ours(`session: { redis: '${redisUrl()}' }`))]
+    startUps.cookie.push(difference(cookie, floor))
+    startUps.redis.push(difference(redis, cookie))
   }
-  return differences
+  return startUps
+}
+
+function difference (candidate: StartUp, floor: StartUp): StartUp {
+  return { wallClock: candidate.wallClock - floor.wallClock, cpu: candidate.cpu - floor.cpu }
 }
 
 async function start (application: string): Promise<StartUp> {

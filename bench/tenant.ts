@@ -5,8 +5,11 @@ import { person } from './people.ts'
 export const TENANT = 'tenant.eu.auth0.com'
 export const CLIENT_ID = 'Zm9yIHRoZSBiZW5jaCBvbmx5IG5vdCByZWFs'
 
-const ISSUER = `https://${TENANT}/`
+export const ISSUER = `https://${TENANT}/`
 const DAY = 86_400 // seconds
+const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
+
+export type Tenant = ReturnType<typeof createTenant>
 
 /** An Auth0 tenant in memory, for the option `fetch`: everybody is logged in at once, with an RS256 ID token of usual size. */
 export function createTenant () {
@@ -15,9 +18,12 @@ export function createTenant () {
 
   function idToken (number: number, nonce: string): string {
     const issuedAt = Math.floor(Date.now() / 1000)
-    const claims = { ...person(number), iss: ISSUER, aud: CLIENT_ID, iat: issuedAt, exp: issuedAt + DAY, nonce }
-    const signed = `${encode({ alg: 'RS256', typ: 'JWT', kid })}.${encode(claims)}`
-    return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
+    return signed('JWT', { ...person(number), iss: ISSUER, aud: CLIENT_ID, iat: issuedAt, exp: issuedAt + DAY, nonce })
+  }
+
+  function signed (typ: string, claims: object): string {
+    const payload = `${encode({ alg: 'RS256', typ, kid })}.${encode(claims)}`
+    return `${payload}.${sign('sha256', Buffer.from(payload), privateKey).toString('base64url')}`
   }
 
   function answer (pathname: string, form: URLSearchParams): object {
@@ -42,6 +48,12 @@ export function createTenant () {
     fetch: async (input: string | URL | Request, init?: { body?: unknown }): Promise<Response> => {
       const { pathname } = new URL(input instanceof Request ? input.url : input)
       return Response.json(answer(pathname, new URLSearchParams(String(init?.body ?? ''))))
+    },
+
+    /** A fresh logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). */
+    logoutToken: (about: { sub?: string | undefined, sid?: string | undefined }) => {
+      const issuedAt = Math.floor(Date.now() / 1000)
+      return signed('logout+jwt', { iss: ISSUER, aud: CLIENT_ID, iat: issuedAt, exp: issuedAt + 120, jti: randomBytes(16).toString('hex'), events: { [LOGOUT_EVENT]: {} }, ...about })
     },
 
     /** The code that the tenant would send back for one person, given the URL that the login went to. */
