@@ -6,7 +6,7 @@ import type { Claim } from './helpers/session-model/model.ts'
 import { clusterSubject, redisSubject } from './helpers/session-model/redis-subjects.ts'
 import { runModel, wordsOf } from './helpers/session-model/run.ts'
 
-const RUNS = 120
+const RUNS = 60
 const CONTROL_RUNS = 2000
 
 const subjects = {

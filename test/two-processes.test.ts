@@ -78,7 +78,7 @@ async function startHost (t: Test, provider: Provider, auth0: Auth0Options) {
     port,
     auth0: { issuer: provider.issuer, clientId: provider.clientId, clientSecret: provider.clientSecret, secret, appBaseUrl: url, ...auth0 }
   }
-  const host = fork(fileURLToPath(new URL('helpers/host-process.ts', import.meta.url)), [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] })
+  const host = fork(fileURLToPath(new URL('helpers/host-process.ts', import.meta.url)), [JSON.stringify(options)]) // with this process' own compiler: coverage is counted in both
   t.teardown(() => endOf(host))
   const says = async (expected: HostMessage) => {
     const [message] = await once(host, 'message')
