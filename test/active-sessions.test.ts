@@ -41,6 +41,13 @@ t.test('who is logged in where', { skip: skipWithoutRedis }, async t => {
         }
       })
 
+      t.test('of a provider that names no sessions of its own, too', async t => {
+        const { app, logIn } = await build(t, redis, { onLogin: ({ user }) => { delete user.sid } })
+        await logIn()
+        t.equal((await app.auth0.sessions.list(SUB)).length, 1)
+        t.equal(await app.auth0.sessions.endAll({ sub: SUB }), 1)
+      })
+
       t.test('the browser\'s name is cut, and may be missing', async t => {
         const { app, logIn } = await build(t, redis)
         await logIn({ userAgent: 'x'.repeat(256) + 'y' })

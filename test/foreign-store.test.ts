@@ -158,6 +158,20 @@ for (const [name, options] of Object.entries(stores)) {
         t.notOk((await send('/me', copy)).json().isAuthenticated)
         t.same((await send('/logout', copy, 'POST')).statusCode, 303)
       }
+      const { browser } = await build(t, options())
+      await browser.login('/login?returnTo=/me')
+      t.match((await browser.fetch('/destroy-and-logout')).body, /oidc.logout/)
+      t.notOk((await browser.get('/me')).json().isAuthenticated)
+    })
+
+    t.test('an answer that fails on its way is one answer all the same', async t => {
+      const { browser, cookie, send } = await build(t, options())
+      await browser.login('/login?returnTo=/me')
+      const copy = cookie()
+      const { statusCode, headers } = await browser.fetch('/failing-logout')
+      t.same([statusCode, headers['cache-control']], [500, 'private, no-store'])
+      t.notOk((await browser.get('/me')).json().isAuthenticated)
+      t.notOk((await send('/me', copy)).json().isAuthenticated)
     })
 
     t.test('a login that JSON cannot keep is refused, and the session there was goes on', async t => {
@@ -387,6 +401,13 @@ function addRoutes (app: FastifyInstance, gate: Gate): void {
       return { before, after: request.auth0.user }
     })
   }
+  app.get('/destroy-and-logout', async (request, reply) => {
+    await request.session.destroy()
+    return String(await app.auth0.logout(request, reply))
+  })
+  const fail = async ({ raw }: FastifyRequest) => { if (!failed.has(raw)) throw failed.add(raw) && new Error('no answer') }
+  const failed = new WeakSet<object>()
+  app.get('/failing-logout', { onSend: fail }, async (request, reply) => String(await app.auth0.logout(request, reply)))
   const slow = (url: string, finish: (request: FastifyRequest) => unknown) => app.get(url, async request => {
     const { user } = request.auth0
     await gate.pass(request)

@@ -224,6 +224,16 @@ t.test('sessions in a store of ours', { skip: skipWithoutRedis }, async t => {
         await t.rejects(last().auth0.updateSession({ n: 1 }), { code: 'FST_AUTH0_SESSION_WRITTEN' }, 'nor when nobody had asked')
         t.ok((await browser.get('/me')).json().isAuthenticated)
       })
+
+      t.test('an answer that fails on its way is one answer all the same', async t => {
+        const { browser, cookie, send } = await build(t, kind)
+        await browser.login('/login?returnTo=/me')
+        const copy = cookie()
+        const { statusCode, headers } = await browser.fetch('/failing-logout')
+        t.same([statusCode, headers['cache-control']], [500, 'private, no-store'])
+        t.notOk((await browser.get('/me')).json().isAuthenticated)
+        t.notOk((await send('/me', { cookie: copy })).json().isAuthenticated)
+      })
     })
   }
 })
@@ -250,6 +260,10 @@ function addRoutes (app: FastifyInstance, gate: Gate): void {
   app.get<{ Params: { note: string } }>('/note/:note', async ({ auth0, params }) => auth0.updateSession(params))
   app.post('/note', async ({ auth0 }) => auth0.updateSession({ note: 'posted' }))
   app.get('/raw', async ({ session }) => JSON.parse(JSON.stringify(session)))
+
+  const fail = async ({ raw }: FastifyRequest) => { if (!failed.has(raw)) throw failed.add(raw) && new Error('no answer') }
+  const failed = new WeakSet<object>()
+  app.get('/failing-logout', { onSend: fail }, async (request, reply) => String(await app.auth0.logout(request, reply)))
 
   for (const act of ['regenerate', 'destroy'] as const) {
     app.get(`/${act}`, async request => {

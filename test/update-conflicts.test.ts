@@ -53,3 +53,31 @@ t.test('an update of a session that ends in between says that nobody is logged i
   t.match((await browser.fetch('/set')).json(), { statusCode: 401, code: 'FST_AUTH0_LOGIN_REQUIRED' })
   store.records.read = read
 })
+
+t.test('B5 a twin whose session ends in between is not logged in', async t => {
+  const store = new MemoryStore()
+  const { browser } = await buildApp(t, { auth0: { session: { store } } })
+  const callback = await browser.leave('/login?returnTo=/me')
+  const { read } = store.records
+  let reads = 0
+  store.records.read = async name => {
+    reads++
+    await store.records.end(name)
+    return read.call(store.records, name)
+  }
+  const twins = await Promise.all([1, 2].map(() => browser.comeBack(callback)))
+  t.same(twins.map(({ statusCode }) => statusCode).sort(), [303, 400])
+  t.equal(reads, 1, 'by the second twin')
+})
+
+t.test('H1 what is written to a session that was ended before it began is dropped, also once more', async t => {
+  const store = new MemoryStore()
+  const run = (verb: 'destroy' | 'get' | 'set', ...rest: unknown[]) => new Promise((resolve, reject) =>
+    (store[verb] as (...more: unknown[]) => void)('id', ...rest, (error: unknown, found: unknown) => error ? reject(error) : resolve(found)))
+  await run('destroy')
+  const session = { cart: ['book'] }
+  await run('set', session)
+  session.cart = ['pen']
+  await run('set', session)
+  t.equal(await run('get'), null)
+})

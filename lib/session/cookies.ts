@@ -62,15 +62,19 @@ export function setCookie (reply: AnyReply, name: string, value: string, maxAge:
 
 /** Whether the answer sets a cookie, as far as it is made. */
 export function isSet (reply: AnyReply, name: string): boolean {
-  return [reply.getHeader('set-cookie') ?? []].flat().some(header => String(header).startsWith(`${name}=`))
+  return setCookies(reply).some(header => header.startsWith(`${name}=`))
 }
 
 /** Takes a cookie back that the answer sets. */
 export function unsetCookie (reply: AnyReply, name: string): void {
   if (!isSet(reply, name)) return
-  const headers = [reply.getHeader('set-cookie') ?? []].flat().map(String).filter(header => !header.startsWith(`${name}=`))
+  const others = setCookies(reply).filter(header => !header.startsWith(`${name}=`))
   reply.removeHeader('set-cookie')
-  for (const header of headers) reply.header('set-cookie', header)
+  for (const header of others) reply.header('set-cookie', header)
+}
+
+function setCookies (reply: AnyReply): string[] {
+  return [reply.getHeader('set-cookie') ?? []].flat().map(String)
 }
 
 /** Makes the browser forget a cookie. */

@@ -1,3 +1,4 @@
+import { promisify } from 'node:util'
 import { FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_TRUST_PROXY_MISSING } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { HANDLE } from '../store/handle.ts'
@@ -62,8 +63,8 @@ export function verifyCookieIsSet (request: AnyRequest, isSecure: boolean): void
 }
 
 /** The application's own members of a session. */
-export function ownFieldsOf (session: ServerSession | null): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(session ?? {}).filter(([name]) => !FOREIGN.has(name)))
+export function ownFieldsOf (session: ServerSession): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(session).filter(([name]) => !FOREIGN.has(name)))
 }
 
 /**
@@ -102,7 +103,7 @@ async function replaceSession (request: AnyRequest, replace: (holder: { session:
 /** Gives the request the session of a signed id; an empty one for what is none. */
 function load (request: AnyRequest, encryptedSessionId: string): Promise<void> {
   const { decryptSession } = request.server as unknown as { decryptSession (sessionId: string, request: AnyRequest, done: (error?: Error) => void): void }
-  return new Promise((resolve, reject) => decryptSession(encryptedSessionId, request, error => error ? reject(error) : resolve()))
+  return promisify(decryptSession)(encryptedSessionId, request)
 }
 
 /**

@@ -207,7 +207,7 @@ class StoreSession implements Session {
   /** What the person who logs in once more has in the session that there is. */
   #fieldsFor (next: NewLogin): Record<string, unknown> {
     const { login } = this
-    return login !== null && isSamePerson(login, next) ? ownFieldsOf(sessionOf(this.#request, this.#services.store)) : {}
+    return login !== null && isSamePerson(login, next) ? ownFieldsOf(sessionOf(this.#request, this.#services.store) as ServerSession) : {}
   }
 
   /** Beside the answer: that it fails is no harm, and was logged. */
