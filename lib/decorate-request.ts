@@ -28,7 +28,7 @@ export function decorateRequest (
 
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
-  if (mustFetch) app.addHook('onRequest', async request => authOf(request).currentSession.fetch())
+  if (mustFetch) app.addHook('onRequest', async request => authOf(request).currentSession.fetch?.())
   app.addHook('onSend', (request, reply, _payload, done) => {
     const auth = slotOf(request)[slot] ?? null // undefined in a context that is older than this instance
     if (auth === null) slotOf(request)[slot] = ANSWERED

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { MemoryStore } from '../lib/index.ts'
+import { FST_AUTH0_SESSION_UNAVAILABLE, MemoryStore } from '../lib/index.ts'
 import { buildApp } from './helpers/app.ts'
+import { travelInTime } from './helpers/clock.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
 import { connected } from './helpers/stores.ts'
 
@@ -80,4 +81,45 @@ t.test('H1 what is written to a session that was ended before it began is droppe
   session.cart = ['pen']
   await run('set', session)
   t.equal(await run('get'), null)
+})
+
+t.test('what is written to a session that could not be read is a 503, and not lost without a word', async t => {
+  const store = new MemoryStore()
+  const { browser } = await buildApp(t, {
+    auth0: { session: { store } },
+    routes: app => app.get('/cart', async ({ session }) => { session.cart = ['book'] })
+  })
+  await browser.login('/login?returnTo=/me')
+  const { read } = store.records
+  store.records.read = async () => { throw new FST_AUTH0_SESSION_UNAVAILABLE() }
+  t.equal((await browser.fetch('/cart')).json().code, 'FST_AUTH0_SESSION_UNAVAILABLE')
+  store.records.read = read
+  t.equal((await browser.fetch('/cart')).statusCode, 200)
+})
+
+t.test('a session that could not be extended is served all the same', async t => {
+  const clock = travelInTime(t)
+  const store = new MemoryStore()
+  const { browser } = await buildApp(t, { auth0: { session: { store, idleTimeout: 1000 } } })
+  await browser.login('/login?returnTo=/me')
+  clock.advance(200)
+  let touches = 0
+  store.records.touch = async () => {
+    touches++
+    throw new FST_AUTH0_SESSION_UNAVAILABLE()
+  }
+  t.ok((await browser.get('/me')).json().isAuthenticated)
+  t.equal(touches, 1)
+})
+
+t.test('an answer with a cookie of the application\'s own keeps it, and does not set that of a session that is as it was', async t => {
+  const { browser } = await buildApp(t, {
+    auth0: { session: { store: new MemoryStore() } },
+    routes: app => app.get('/theme', async ({ session }, reply) => {
+      session.cart = ['pen']
+      return reply.header('set-cookie', 'theme=dark').send('dark')
+    })
+  })
+  await browser.login('/login?returnTo=/me')
+  t.same((await browser.get('/theme')).setCookies, ['theme=dark'])
 })

@@ -123,8 +123,8 @@ export interface SeenTokens {
 
 /** The session of one request. Every read sees what was written before in the same request. */
 export interface Session {
-  /** Asks the server-side what `login` needs to know. Never fails: `login` tells. Only where `mustFetch` says so. */
-  fetch (): Promise<void>
+  /** Asks the server-side what `login` needs to know. Never fails: `login` tells. There where `mustFetch` says so. */
+  fetch? (): Promise<void>
   /**
    * Who is logged in, or `null`.
    *

@@ -75,8 +75,6 @@ class StoreSession implements Session {
     this.#request = request
   }
 
-  async fetch (): Promise<void> {} // @fastify/session did
-
   get login (): Login | null {
     const handle = this.#handle
     if (handle === null) return null
