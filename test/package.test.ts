@@ -23,8 +23,8 @@ t.setTimeout(180_000) // TypeScript runs three times
 t.before(async () => { consumer = await installPacked(t) })
 
 t.test('the package has what is needed, and nothing else', async t => {
-  const built = lib.flatMap(name => [`dist/${name}.js`, `dist/${name}.d.ts`])
-  t.same(consumer.files, [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].sort())
+  const types = lib.map(name => `dist/${name}.d.ts`)
+  t.same(consumer.files, [...types, 'dist/index.js', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].sort())
 })
 
 t.test('it says for what it is', async t => {
@@ -54,6 +54,17 @@ t.test('it loads by require', async t => {
     app.register(async app => { app.get('/profile', { preHandler: app.requireAuth }, async () => 'secret') })
     async function ask () { ${answers} }
     ask()`), expected)
+})
+
+t.test('it loads at once what every application needs, and only when it is needed what takes long to load', async t => {
+  const [atOnce, later] = await consumer.run('imports.mjs', `
+    import { readFileSync } from 'node:fs'
+    import { fileURLToPath } from 'node:url'
+    const source = readFileSync(fileURLToPath(import.meta.resolve('fastify-auth0')), 'utf8')
+    const find = pattern => [...new Set([...source.matchAll(pattern)].map(([, name]) => name))].filter(name => !name.startsWith('node:')).sort()
+    console.log(JSON.stringify([find(/^import .*?"(.+)";$/gm), find(/import\\("(.+?)"\\)/g)]))`) as [string[], string[]]
+  t.same(atOnce, ['@fastify/error', '@fastify/formbody', 'cookie', 'entities/escape', 'fastify-plugin', 'leven', 'toad-cache'])
+  t.same(later, ['@fastify/cookie', '@fastify/session', 'ioredis', 'jose', 'openid-client'])
 })
 
 t.test('it is configured by the environment alone', async t => {
