@@ -153,6 +153,286 @@ t.test('who follows a redirect hands the attacker its secrets, and never notices
   t.equal(provider.callsTo('attacker').length, 1)
 })
 
+// Refresh tokens.
+
+/** A login with offline access, of a client that refreshes with its first refresh token unless another is given. */
+async function offline (provider: Provider, parameters: Record<string, string> = {}) {
+  const { config, tokens, claims } = await login(provider, { scope: 'openid profile offline_access', ...parameters })
+  const first = tokens.refresh_token!
+  const refresh = (token = first, parameters: Record<string, string> = {}) => client.refreshTokenGrant(config, token, parameters)
+  return { config, tokens, claims, first, refresh }
+}
+/** What openid-client throws at an answer of this error and status. */
+const says = (error: string, status: number) => ({ name: 'ResponseBodyError', error, status })
+const spent = { ...says('invalid_grant', 403), error_description: 'Unknown or invalid refresh token.' }
+
+t.test('an honest client refreshes, and gets other tokens each time', async t => {
+  const provider = createProvider()
+  const { config, tokens, first, refresh } = await offline(provider)
+  const second = await refresh()
+  const third = await refresh(second.refresh_token)
+  const given = [tokens, second, third].flatMap(({ access_token: access, refresh_token: refresh, id_token: id }) => [access, refresh!, id!])
+  t.equal(new Set(given).size, 9)
+  t.same([tokens.expires_in, second.expires_in], [86_400, 86_400])
+  t.ok(given.every(token => provider.secrets.has(token)))
+  t.match(await client.fetchUserInfo(config, third.access_token, 'auth0|ada'), { name: 'Ada Lovelace' })
+  t.same(provider.refreshes.map(({ params }) => params.get('refresh_token')), [first, second.refresh_token])
+  t.equal(provider.reuses, 0)
+})
+
+const withoutOffline: Array<[name: string, scope: string, grantsOffline: boolean]> = [
+  ['was not asked for', 'openid profile', true],
+  ['is not granted', 'openid offline_access profile', false]
+]
+for (const [name, scope, grantsOffline] of withoutOffline) {
+  t.test(`no refresh token where offline access ${name}`, async t => {
+    const provider = createProvider()
+    provider.grantsOffline = grantsOffline
+    const { tokens } = await offline(provider, { scope })
+    t.notOk('refresh_token' in tokens)
+    t.equal(tokens.scope, 'openid profile')
+    t.match(provider.tokenInfo(tokens.access_token), { scope: 'openid profile' })
+  })
+}
+
+for (const lifetime of [60, undefined]) {
+  t.test(`access tokens live for ${lifetime ?? 'untold'} seconds`, async t => {
+    const { now } = travelInTime(t, { isFrozen: true })
+    const provider = createProvider()
+    provider.accessTokenLifetime = lifetime
+    const { tokens, refresh } = await offline(provider)
+    for (const answer of [tokens, await refresh()]) {
+      t.equal(answer.expires_in, lifetime)
+      t.match(provider.tokenInfo(answer.access_token), { sub: 'auth0|ada', expiresAt: lifetime === undefined ? null : now() + lifetime })
+    }
+  })
+}
+
+t.test('who uses a spent token again loses the family (RFC 9700 §4.14.2)', async t => {
+  const provider = createProvider()
+  const { first, refresh } = await offline(provider)
+  const other = await offline(provider)
+  const { refresh_token: second } = await refresh()
+  await t.rejects(refresh(first), spent)
+  await t.rejects(refresh(second), spent, 'the newest too')
+  t.equal(provider.reuses, 1, 'which is no second theft')
+  t.same([first, second!, other.first].map(token => provider.isRevoked(token)), [true, true, false])
+  await t.resolves(other.refresh(), 'other logins are not concerned')
+})
+
+t.test('within the leeway, the token spent last gives one more of its family each time', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const provider = createProvider()
+  provider.reuseLeeway = 2000
+  const { first, refresh } = await offline(provider)
+  const { refresh_token: second } = await refresh()
+  clock.advance(1)
+  const { refresh_token: third } = await refresh()
+  const { refresh_token: fourth } = await refresh()
+  t.equal(new Set([first, second, third, fourth]).size, 4)
+  t.same([await refresh(second), await refresh(third)].map(({ token_type: type }) => type), ['bearer', 'bearer'], 'all are good')
+  t.equal(provider.reuses, 0)
+  provider.reuseLeeway = 0
+  await t.rejects(refresh(first), spent)
+  t.ok(provider.isRevoked(fourth!))
+})
+
+t.test('beyond the leeway, a spent token is refused as ever', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const provider = createProvider()
+  provider.reuseLeeway = 2000
+  const { refresh } = await offline(provider)
+  await refresh()
+  clock.advance(1)
+  await refresh()
+  clock.advance(1)
+  await t.rejects(refresh(), spent, 'the time runs from its first use')
+  const other = await offline(provider)
+  const { refresh_token: second } = await other.refresh()
+  await other.refresh(second)
+  await t.rejects(other.refresh(), spent, 'a later one was spent')
+  t.equal(provider.reuses, 2)
+})
+
+t.test('without rotation, a token stays good', async t => {
+  const provider = createProvider()
+  provider.rotation = false
+  const { refresh } = await offline(provider)
+  t.notOk('refresh_token' in await refresh())
+  await t.resolves(refresh())
+  t.equal(provider.reuses, 0)
+})
+
+const api = 'https://api.example.com'
+const all = 'openid profile offline_access'
+const askedAndGranted: Array<[name: string, login: Record<string, string>, asked: Record<string, string>, granted: { audience: string | null, scope: string }]> = [
+  ['nothing, of a login without audience', {}, {}, { audience: null, scope: all }],
+  ['nothing, of a login for an API', { audience: api }, {}, { audience: api, scope: all }],
+  ['nothing, of a login for a resource (RFC 8707)', { resource: api }, {}, { audience: api, scope: all }],
+  ['less', { audience: api }, { scope: 'profile openid' }, { audience: api, scope: 'profile openid' }],
+  ['the same audience', { audience: api }, { audience: api, scope: 'openid' }, { audience: api, scope: 'openid' }],
+  ['another audience', { audience: api }, { audience: `${api}/2` }, { audience: `${api}/2`, scope: all }],
+  ['another audience with a scope of its own', {}, { audience: api, scope: 'read write' }, { audience: api, scope: 'read write' }],
+  ['another resource with a scope of its own', {}, { resource: api, scope: 'read' }, { audience: api, scope: 'read' }]
+]
+for (const [name, parameters, asked, granted] of askedAndGranted) {
+  t.test(`a refresh that asks for ${name}`, async t => {
+    const provider = createProvider()
+    const { tokens, first, refresh } = await offline(provider, parameters)
+    const answer = await refresh(first, asked)
+    t.equal(answer.scope, granted.scope)
+    t.match(provider.tokenInfo(answer.access_token), granted)
+    t.match(provider.tokenInfo(tokens.access_token), { audience: parameters.audience ?? parameters.resource ?? null, scope: all }, 'the login\'s stays what it was')
+  })
+}
+
+const refused: Array<[name: string, asked: Record<string, string>, error: string, status: number]> = [
+  ['more than the login (RFC 6749 §6)', { scope: 'openid email' }, 'invalid_scope', 400],
+  ['more, and names the audience', { audience: api, scope: 'openid email' }, 'invalid_scope', 400],
+  ['an unknown audience', { audience: `${api}/3` }, 'access_denied', 403],
+  ['an unknown resource', { resource: `${api}/3` }, 'access_denied', 403]
+]
+for (const [name, asked, error, status] of refused) {
+  t.test(`a refresh that asks for ${name} is refused, and spends nothing`, async t => {
+    const provider = createProvider()
+    provider.audiences = new Set([api, `${api}/2`])
+    const { first, refresh } = await offline(provider, { audience: api })
+    await t.rejects(refresh(first, asked), says(error, status))
+    await t.resolves(refresh(first, { audience: `${api}/2` }))
+  })
+}
+
+const narrowed: Array<[granted: string | undefined, scope: string]> = [['openid', 'openid'], [undefined, 'profile']]
+for (const [granted, scope] of narrowed) {
+  t.test(`a refresh that is granted ${granted ?? 'what it asks for, without a word'}`, async t => {
+    const provider = createProvider()
+    const asked: unknown[] = []
+    provider.grantScope = (...of) => {
+      asked.push(of)
+      return granted
+    }
+    const { tokens, first, refresh } = await offline(provider, { audience: api })
+    t.equal(tokens.scope, all, 'the login is not concerned')
+    const answer = await refresh(first, { scope: 'profile' })
+    t.equal(answer.scope, granted)
+    t.match(provider.tokenInfo(answer.access_token), { scope })
+    await refresh(answer.refresh_token)
+    t.same(asked, [['profile', api], [null, api]])
+  })
+}
+
+t.test('the ID token of a refresh tells of the same login, anew and without nonce (OpenID Connect Core 1.0 §12.2)', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const provider = createProvider()
+  const { claims, first, refresh } = await offline(provider, { max_age: '300', acr_values: 'a', organization: 'org_7' })
+  clock.advance(60)
+  provider.user.name = 'Ada King'
+  const refreshed = (await refresh(first, { scope: 'openid' })).claims()!
+  const { nonce, at_hash: _, ...same } = claims
+  t.type(nonce, 'string')
+  t.match(refreshed, { ...same, iat: claims.iat + 60, exp: claims.exp + 60, name: 'Ada King' })
+  t.notOk('nonce' in refreshed)
+  t.not(refreshed.at_hash, claims.at_hash)
+  t.not((await offline(createProvider())).claims.sid, claims.sid, 'another login, another session')
+  t.equal(createProvider().user.name, 'Ada Lovelace', 'and a provider of its own')
+})
+
+t.test('the ID token of a refresh is without auth_time when the login\'s was', async t => {
+  const { claims, refresh } = await offline(createProvider())
+  t.notOk('auth_time' in claims)
+  t.notOk('auth_time' in (await refresh()).claims()!)
+})
+
+t.test('the ID token of a refresh can be left out, and forged', async t => {
+  const provider = createProvider()
+  provider.idTokenOnRefresh = false
+  const { refresh } = await offline(provider)
+  const { id_token: idToken, refresh_token: second } = await refresh()
+  t.equal(idToken, undefined)
+  provider.idTokenOnRefresh = true
+  provider.forgeNext('idToken', 'iss of another')
+  await t.rejects(refresh(second), { cause: { message: /"iss"/ } })
+  t.equal(provider.reuses, 0)
+})
+
+t.test('unknown access tokens are nothing', t => {
+  t.equal(createProvider().tokenInfo('access-token'), null)
+  t.end()
+})
+
+t.test('a client ends its refresh tokens (RFC 7009)', async t => {
+  const provider = createProvider()
+  const { config, first, refresh } = await offline(provider)
+  const other = await offline(provider)
+  const { refresh_token: second } = await refresh()
+  t.notOk(provider.isRevoked(second!))
+  await client.tokenRevocation(config, first)
+  t.ok(provider.isRevoked(second!), 'with all of the family')
+  await t.rejects(refresh(second), spent)
+  await t.resolves(other.refresh())
+  t.equal(provider.callsTo('revocation')[0]!.params.get('token'), first)
+  t.equal(provider.reuses, 0)
+})
+
+t.test('an administrator ends all refresh tokens', async t => {
+  const provider = createProvider()
+  const [one, other] = [await offline(provider), await offline(provider)]
+  provider.revokeAll()
+  await t.rejects(one.refresh(), spent)
+  await t.rejects(other.refresh(), spent)
+  await t.resolves((await offline(provider)).refresh(), 'a later login is well')
+  t.equal(provider.reuses, 0)
+})
+
+t.test('a test that asks for a token that never was is told so', t => {
+  t.throws(() => createProvider().isRevoked('refresh-token'), { message: /not a refresh token/ })
+  t.end()
+})
+
+t.test('the token and revocation endpoints are strict', async t => {
+  const provider = createProvider()
+  const { tokens, first } = await offline(provider)
+  const ask = async (path: string, body: Record<string, string>, method = 'POST') => {
+    const request = method === 'POST' ? { method, body: new URLSearchParams({ client_id: 'client-id', client_secret: provider.clientSecret, ...body }) } : { method }
+    const response = await provider.fetch(`https://tenant.example.com${path}`, request)
+    return [response.status, await response.text()]
+  }
+  const refresh = { grant_type: 'refresh_token', refresh_token: first }
+  t.match(await ask('/oauth/token', { ...refresh, client_secret: 'other' }), [401, /invalid_client/])
+  t.match(await ask('/oauth/token', { ...refresh, refresh_token: 'other' }), [403, /"Unknown or invalid refresh token."/])
+  t.match(await ask('/oauth/token', { grant_type: 'refresh_token' }), [403, /invalid_grant/])
+  t.match(await ask('/oauth/token', {}, 'GET'), [405, /invalid_request/])
+  t.match(await ask('/oauth/revoke', { token: first, client_secret: 'other' }), [401, /invalid_client/])
+  t.match(await ask('/oauth/revoke', {}), [400, /invalid_request/])
+  t.match(await ask('/oauth/revoke', {}, 'GET'), [405, /invalid_request/])
+  t.same(await ask('/oauth/revoke', { token: 'other' }), [200, ''], 'unknown tokens are fine (RFC 7009 §2.2)')
+  t.same(await ask('/oauth/revoke', { token: tokens.access_token }), [200, ''])
+  t.notOk(provider.isRevoked(first))
+  t.match(await ask('/oauth/token', refresh), [200, /"refresh_token"/])
+})
+
+t.test('faults of the token endpoint hit refreshes too', async t => {
+  const provider = createProvider()
+  const { refresh } = await offline(provider)
+  provider.failNext('token', '500', 'invalid_grant', { json: { refresh_token: undefined } })
+  await t.rejects(refresh(), { message: /unexpected HTTP response status code/ })
+  await t.rejects(refresh(), says('invalid_grant', 400))
+  t.equal(provider.reuses, 0, 'neither spent the token')
+  t.notOk('refresh_token' in await refresh())
+  await t.rejects(refresh(), spent, 'a successor that got lost leaves its token spent')
+  t.equal(provider.refreshes.length, 4)
+})
+
+t.test('revocation endpoint: a fault', async t => {
+  const provider = createProvider()
+  const { config, first } = await offline(provider)
+  provider.failNext('revocation', '503')
+  await t.rejects(client.tokenRevocation(config, first))
+  t.notOk(provider.isRevoked(first))
+  await t.resolves(client.tokenRevocation(config, first))
+  t.ok(provider.isRevoked(first))
+})
+
 // Forgeries: what they are, not who refuses them.
 
 const now = Math.floor(Date.now() / 1000)

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Json } from './id-tokens.ts'
 
-/** A person's consent to a client's request, until its code is exchanged. */
+/** A person's consent to a client's request: what a code stands for, and the tokens that come of it. */
 export interface Grant {
   request: URLSearchParams
   user: Json
   authTime: number
+  /** The provider's session, by the name that its ID tokens give it. */
+  sid: string
 }
 
 /** An OAuth error that the provider answers with. */
@@ -14,6 +16,9 @@ export class OAuthError extends Error {
     super(`${error}: ${description}`)
   }
 }
+
+/** Something that nobody guesses, which says what it is. */
+export const random = (prefix: string): string => `${prefix}-${randomBytes(24).toString('base64url')}`
 
 const required = ['client_id', 'redirect_uri', 'response_type', 'scope', 'state', 'nonce', 'code_challenge', 'code_challenge_method']
 

@@ -6,7 +6,8 @@ export const paths = {
   jwks: '/.well-known/jwks.json',
   token: '/oauth/token',
   userinfo: '/userinfo',
-  par: '/oauth/par'
+  par: '/oauth/par',
+  revocation: '/oauth/revoke'
 }
 
 /** An endpoint that can be told to misbehave. */
@@ -29,6 +30,7 @@ export const metadataOf = (issuer: string): Json => ({
   userinfo_endpoint: below(issuer, paths.userinfo),
   jwks_uri: below(issuer, paths.jwks),
   pushed_authorization_request_endpoint: below(issuer, paths.par),
+  revocation_endpoint: below(issuer, paths.revocation),
   end_session_endpoint: below(issuer, '/oidc/logout'),
   scopes_supported: ['openid', 'profile', 'offline_access', 'email'],
   response_types_supported: ['code', 'token', 'id_token', 'code token', 'code id_token', 'token id_token', 'code token id_token'],

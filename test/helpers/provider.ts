@@ -1,14 +1,14 @@
-import { randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { attackerCertificate, attackerKey } from './attacker.ts'
-import { checkClient, checkRequest, Codes, OAuthError, PushedRequests, type Grant } from './authorizations.ts'
+import { checkClient, checkRequest, OAuthError, PushedRequests, random } from './authorizations.ts'
 import { change, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
 import { forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
 import { logoutDraft } from './logout-tokens.ts'
 import { observed, readCall, type Call } from './provider-calls.ts'
-import { ada, claimsOf, loginClaims } from './provider-claims.ts'
+import { ada, claimsOf } from './provider-claims.ts'
 import { answerFor, Deviations, type Answer, type Fault } from './provider-faults.ts'
 import { below, metadataOf, type Endpoint } from './provider-metadata.ts'
+import { TokenEndpoint, type TokenInfo } from './token-endpoint.ts'
 
 export interface ProviderOptions {
   /** Default: `https://tenant.example.com/`. */
@@ -41,7 +41,6 @@ export interface Callback {
   request: URLSearchParams
 }
 
-const random = (prefix: string) => `${prefix}-${randomBytes(24).toString('base64url')}`
 const answer = (body: unknown, status = 200, headers: Record<string, string> = {}) =>
   new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } })
 
@@ -56,11 +55,31 @@ export class Provider {
   redirectUris: string[] | undefined
   /** Changes to the metadata; `undefined` removes. */
   metadata: Json
-  /** Claims of the person who logs in; those of a scope are given only if it was asked for. */
+  /**
+   * Claims of the person who logs in; those of a scope are given only if it was asked for. Later tokens of a login tell what the
+   * same object says by then: change its members to change the person, assign another to let another person log in.
+   */
   user: Json
   /** Names of claims that stand in UserInfo and not in the ID token. */
   onlyInUserInfo: string[] = []
   userInfoAs: 'json' | 'jwt' = 'json'
+  /** Whether logins that ask for `offline_access` get a refresh token; `false`: they get none, and `scope` does not name it. */
+  grantsOffline = true
+  /** Lifetime of access tokens in seconds; `undefined`: unlimited, and not told. */
+  accessTokenLifetime: number | undefined = 86_400
+  /** Whether a refresh token is good once, and exchanged for the next; `false`: it stays as it is. */
+  rotation = true
+  /** For how many milliseconds the refresh token spent last may be used again, and gives one more each time: Auth0's rotation overlap. */
+  reuseLeeway = 0
+  /** Audiences that a refresh may ask for; not given, any. */
+  audiences: Set<string> | undefined
+  /**
+   * The scope that a refresh is granted and told, of the parameter `scope` and for the token's audience; `undefined`: not told.
+   * Not given, it is granted all that it asks for.
+   */
+  grantScope: ((asked: string | null, audience: string | null) => string | undefined) | undefined
+  /** Whether a refresh gives an ID token too. */
+  idTokenOnRefresh = true
   /** Keys as published; change them at will. */
   jwks: Json[]
   /** The key that signs. */
@@ -74,11 +93,15 @@ export class Provider {
   /** What nobody else may see: codes, tokens, verifiers, nonces and states, the client's secret. */
   readonly secrets = new Set<string>()
 
-  readonly #codes = new Codes()
   readonly #pushed = new PushedRequests()
-  readonly #accessTokens = new Map<string, Grant>()
+  readonly #tokens = new TokenEndpoint(this, claims => (this.#forgeries.idToken.take() ?? signDraft)(this.#draft(claims)))
   readonly #faults: Record<Endpoint, Deviations<Answer>> = {
-    discovery: new Deviations(), jwks: new Deviations(), token: new Deviations(), userinfo: new Deviations(), par: new Deviations()
+    discovery: new Deviations(),
+    jwks: new Deviations(),
+    token: new Deviations(),
+    userinfo: new Deviations(),
+    par: new Deviations(),
+    revocation: new Deviations()
   }
 
   readonly #forgeries = { idToken: new Deviations<Forge>(), userinfo: new Deviations<Forge>() }
@@ -90,7 +113,7 @@ export class Provider {
     this.clientSecret = options.clientSecret ?? 'client-secret-of-the-tests'
     this.redirectUris = options.redirectUris
     this.metadata = options.metadata ?? {}
-    this.user = options.user ?? ada
+    this.user = options.user ?? { ...ada }
     const keys = options.keys ?? [rsaKey('key-1')]
     this.key = keys[0]!
     this.jwks = keys.map(key => publicJwk(key))
@@ -127,6 +150,21 @@ export class Provider {
   /** The calls to an endpoint, oldest first. */
   callsTo (endpoint: Call['endpoint']): Call[] { return this.calls.filter(call => call.endpoint === endpoint) }
 
+  /** The calls to the token endpoint with a refresh token, oldest first. */
+  get refreshes (): Call[] { return this.callsTo('token').filter(({ params }) => params.get('grant_type') === 'refresh_token') }
+
+  /** How often a spent refresh token was used, which revoked its family. */
+  get reuses (): number { return this.#tokens.refreshTokens.reuses }
+
+  /** What is behind an access token; `null` if the provider did not give it out. */
+  tokenInfo (accessToken: string): TokenInfo | null { return this.#tokens.tokenInfo(accessToken) }
+
+  /** Whether this refresh token's family was revoked, by the client, for reuse or by `revokeAll`. Throws if it is unknown. */
+  isRevoked (refreshToken: string): boolean { return this.#tokens.refreshTokens.isRevoked(refreshToken) }
+
+  /** Revokes every refresh token there is, as an administrator does. */
+  revokeAll (): void { this.#tokens.refreshTokens.revokeAll() }
+
   /** The provider's metadata (OpenID Connect Discovery 1.0 §3). */
   get document (): Json {
     const signed = this.userInfoAs === 'jwt' ? { userinfo_signing_alg_values_supported: ['RS256'] } : {}
@@ -147,7 +185,7 @@ export class Provider {
     this.#keepSecret(request.get('state'), request.get('nonce'))
 
     const honest: AuthorizeOptions['callback'] = { state: request.get('state')! }
-    if (callback.error === undefined) honest.code = this.#codes.issue({ request, user, authTime: Math.floor(Date.now() / 1000) })
+    if (callback.error === undefined) honest.code = this.#tokens.codes.issue({ request, user, authTime: Math.floor(Date.now() / 1000), sid: random('sid') })
     if (this.document.authorization_response_iss_parameter_supported === true) honest.iss = this.issuer
     const parameters = new URLSearchParams()
     for (const [name, value] of Object.entries(change(honest, callback))) {
@@ -220,26 +258,30 @@ export class Provider {
     token: call => this.#token(call),
     userinfo: call => this.#userInfo(call),
     par: call => this.#push(call),
+    revocation: call => this.#revoke(call),
     attacker: call => this.#asAttacker(call),
     nothing: () => answer({ error: 'not_found' }, 404)
   }
 
-  #token ({ method, headers, params }: Call): Response {
-    if (method !== 'POST') return answer({ error: 'invalid_request' }, 405)
-    checkClient(headers, params, { id: this.clientId, secret: this.clientSecret })
-    if (params.get('grant_type') !== 'authorization_code') throw new OAuthError('unsupported_grant_type', 'Only codes are exchanged here')
-    const grant = this.#codes.redeem(params)
-    const accessToken = random('access-token')
-    const idToken = this.#idToken(grant, accessToken)
-    this.#accessTokens.set(accessToken, grant)
-    this.#keepSecret(accessToken, idToken)
-    return answer({ access_token: accessToken, id_token: idToken, scope: grant.request.get('scope'), expires_in: 86_400, token_type: 'Bearer' }, 200, { 'cache-control': 'no-store' })
+  #token (call: Call): Response {
+    this.#checkPost(call)
+    const tokens = this.#tokens.answer(call.params)
+    this.#keepSecret(tokens.access_token, tokens.id_token, tokens.refresh_token)
+    return answer(tokens, 200, { 'cache-control': 'no-store' })
   }
 
-  #idToken (grant: Grant, accessToken: string): string {
-    const user = Object.entries(claimsOf(grant)).filter(([name]) => !this.onlyInUserInfo.includes(name))
-    const login = loginClaims(grant, { iss: this.issuer, aud: this.clientId, accessToken })
-    return (this.#forgeries.idToken.take() ?? signDraft)(this.#draft({ ...Object.fromEntries(user), ...login }))
+  /** Also content with a token that is unknown, or none of refresh (RFC 7009 §2.2). */
+  #revoke (call: Call): Response {
+    this.#checkPost(call)
+    const token = call.params.get('token')
+    if (token === null) throw new OAuthError('invalid_request', 'token is missing')
+    this.#tokens.refreshTokens.revoke(token)
+    return new Response()
+  }
+
+  #checkPost ({ method, headers, params }: Call): void {
+    if (method !== 'POST') throw new OAuthError('invalid_request', 'Only POST is answered here', 405)
+    checkClient(headers, params, { id: this.clientId, secret: this.clientSecret })
   }
 
   #draft (claims: Json): Draft {
@@ -247,8 +289,8 @@ export class Provider {
   }
 
   #userInfo ({ headers }: Call): Response {
-    const grant = this.#accessTokens.get(headers.get('authorization')?.replace(/^Bearer /, '') ?? '')
-    if (grant === undefined) return answer({ error: 'invalid_token' }, 401, { 'www-authenticate': 'Bearer error="invalid_token"' })
+    const grant = this.#tokens.grantOf(headers.get('authorization')?.replace(/^Bearer /, '') ?? '')
+    if (grant === null) return answer({ error: 'invalid_token' }, 401, { 'www-authenticate': 'Bearer error="invalid_token"' })
     const claims = claimsOf(grant)
     if (this.userInfoAs === 'json') return answer(claims)
     const forge = this.#forgeries.userinfo.take() ?? signDraft
@@ -270,7 +312,7 @@ export class Provider {
     return this.#answer({ ...call, endpoint: this.calls.findLast(({ endpoint }) => endpoint !== 'attacker')?.endpoint ?? null })
   }
 
-  #keepSecret (...secrets: Array<string | null>): void {
+  #keepSecret (...secrets: Array<string | null | undefined>): void {
     for (const secret of secrets) if (secret) this.secrets.add(secret)
   }
 }
