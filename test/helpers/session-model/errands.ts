@@ -59,7 +59,8 @@ export function comeBack (world: World, tab: Tab, host: number, leaving: Leaving
   const { sub, sid, replaces } = leaving
   const sender = world.senderOf(tab)
   const session = model.find(sender.cookie)
-  const wasDead = session?.fate === 'dead'
+  // Its own, and that which the login began in, where the browser has another by now.
+  const sources = [...new Set([session, replaces])].filter(source => source !== null && source.fate !== 'dead') as KnownSession[]
   const login = { sub, sid, issuedAt: world.now }
   const work = model.begin(other => other === session || other === replaces)
   world.logins++
@@ -70,8 +71,7 @@ export function comeBack (world: World, tab: Tab, host: number, leaving: Leaving
     world.expectStatus(response, 303, 400)
     const isLoggedIn = response.statusCode === 303
     const cookie = world.newCookie(response, sender)
-    const isSure = session !== null && !wasDead && model.isSurelyAlive(session, work)
-    const keeps = session !== null && !wasDead && (session.login === null || (isLoggedIn && session.login.sub === sub))
+    const kept = sources.filter(({ login }) => login === null || (isLoggedIn && login.sub === sub)).map(source => ({ source, isSure: model.isSurelyAlive(source, work) }))
     model.end(work, isLoggedIn ? 'done' : 'perhaps')
     world.judge('promise 5', !isLoggedIn || cookie !== null, 'a login without a new session')
     const mayBeRefused = mayRefuse(world, login, work)
@@ -81,7 +81,7 @@ export function comeBack (world: World, tab: Tab, host: number, leaving: Leaving
     if (cookie === null) return
     const born = model.bear(cookie, world.subject.nameOf(cookie), isLoggedIn ? login : null, work)
     if (!isLoggedIn && born.fate === 'alive') born.fate = 'unknown' // what refused the login may have ended this, too
-    if (keeps) session.fields.copyTo(born.fields, { begunAt: work.begunAt, endedAt: model.tick(), isSure })
+    for (const { source, isSure } of kept) source.fields.copyTo(born.fields, { begunAt: work.begunAt, endedAt: model.tick(), isSure })
   }
 }
 

@@ -32,11 +32,11 @@ export class Registers {
     return new Set(writes.filter(write => !isReplaced(write)).map(({ value }) => value))
   }
 
-  /** Copies what may be there into a session that begins. */
+  /** Copies what may be there into a session that begins, over what it has already. */
   copyTo (other: Registers, { begunAt, endedAt, isSure, names = this.names }: { begunAt: number, endedAt: number, isSure: boolean, names?: readonly string[] }): void {
     for (const name of names) {
       const values = this.possible(name, begunAt)
-      if (!isSure) values.add(undefined)
+      if (!isSure || values.has(undefined)) for (const kept of other.possible(name, begunAt)) values.add(kept)
       other.#writes.set(name, [...values].map(value => ({ value, begunAt, endedAt, isSure: false })))
     }
   }
