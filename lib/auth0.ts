@@ -6,6 +6,7 @@ import type { CompletedLogin, LoginOptions } from './login.ts'
 import type { LogoutOptions } from './logout.ts'
 import type { SessionInfo } from './request-auth.ts'
 import type { User } from './session/sessions.ts'
+import type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
 
 /** `app.auth0`: for people with routes of their own. */
 export interface Auth0 {
@@ -22,6 +23,10 @@ export interface Auth0 {
   getUser (request: AnyRequest): Readonly<User> | null
   /** As `request.auth0.session`. */
   getSession (request: AnyRequest): SessionInfo | null
+  /** As `request.auth0.getAccessToken`. */
+  getAccessToken (request: AnyRequest, options?: AccessTokenOptions): Promise<string>
+  /** As `request.auth0.getTokenSet`. */
+  getTokenSet (request: AnyRequest, options?: AccessTokenOptions): Promise<TokenSet>
   /** Ends the session, and gives the address that logs out at the provider. */
   logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
   requireAuth: RequireAuth

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { AnyRequest } from './fastify.ts'
+import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { RequestAuth } from './request-auth.ts'
 
 /** Nobody asked until the answer went out. */
@@ -29,11 +29,36 @@ export function decorateRequest (
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
   if (mustFetch) app.addHook('onRequest', async request => authOf(request).currentSession.fetch?.())
-  app.addHook('onSend', (request, reply, _payload, done) => {
-    const auth = slotOf(request)[slot] ?? null // undefined in a context that is older than this instance
-    if (auth === null) slotOf(request)[slot] = ANSWERED
-    else if (auth !== ANSWERED) auth.currentSession.commit(reply)
+  app.addHook('onError', (request, _reply, error, done) => {
+    const auth = slotOf(request)[slot] ?? null
+    if (auth !== null && auth !== ANSWERED) auth.failure = error
     done()
   })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const auth = slotOf(request)[slot] ?? null // undefined in a context that is older than this instance
+    if (auth === null) slotOf(request)[slot] = ANSWERED
+    if (auth === null || auth === ANSWERED) return done()
+    const address = loginAfter(auth, request, reply)
+    if (address === null) {
+      auth.currentSession.commit(reply)
+      return done()
+    }
+    address.then(address => redirect(reply, address), () => payload).then(payload => {
+      auth.currentSession.commit(reply)
+      done(null, payload)
+    })
+  })
   return authOf
+}
+
+/** Where whoever the handler could not serve without a new login goes instead; `null` for all others, and where the application answered otherwise. */
+function loginAfter ({ failure, relogin }: RequestAuth, request: AnyRequest, reply: AnyReply): Promise<string> | null {
+  return failure === null || reply.statusCode !== 401 ? null : relogin?.(request, reply, failure) ?? null
+}
+
+/** In place of an answer that is made already. Gives the new one's body. */
+function redirect (reply: AnyReply, address: string): string {
+  for (const name of ['content-type', 'content-length', 'www-authenticate']) reply.removeHeader(name)
+  reply.code(302).header('location', address).header('cache-control', 'no-store')
+  return ''
 }

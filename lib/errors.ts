@@ -67,6 +67,22 @@ export const FST_AUTH0_PROVIDER_UNAVAILABLE: ErrorClass =
 export const FST_AUTH0_ID_TOKEN_INVALID: ErrorClass =
   createError('FST_AUTH0_ID_TOKEN_INVALID', 'The identity provider sent an ID token that does not verify', 502, undefined, false)
 
+/** An access token is needed, the one that was there is over, and there is no refresh token to get another with. */
+export const FST_AUTH0_REFRESH_TOKEN_MISSING: ErrorClass =
+  createError('FST_AUTH0_REFRESH_TOKEN_MISSING', 'Log in again: the access token has expired, and there is no refresh token. %s', 401, undefined, false)
+
+/** The provider takes the refresh token no more: revoked, expired, or used twice (RFC 6749 §5.2 `invalid_grant`). The session has ended. */
+export const FST_AUTH0_REFRESH_TOKEN_REFUSED: ErrorClass =
+  createError('FST_AUTH0_REFRESH_TOKEN_REFUSED', 'Log in again: the identity provider has ended this login', 401, undefined, false)
+
+/** The provider gives an access token only after asking the person for something, e.g. a second factor. The log has the reason. */
+export const FST_AUTH0_INTERACTION_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_INTERACTION_REQUIRED', 'Log in again: the identity provider has to ask you something', 401, undefined, false)
+
+/** The provider gives this person no access token for the audience or the scope that was asked for. The log has the reason. */
+export const FST_AUTH0_ACCESS_TOKEN_DENIED: ErrorClass =
+  createError('FST_AUTH0_ACCESS_TOKEN_DENIED', 'The identity provider gives no access token for what was asked for', 403, undefined, false)
+
 /** The store of the sessions, or of the revocations, gives no answer or refuses to write. The same request may work in a moment. */
 export const FST_AUTH0_SESSION_UNAVAILABLE: ErrorClass =
   createError('FST_AUTH0_SESSION_UNAVAILABLE', 'Sessions cannot be reached right now. Try again in a moment', 503, undefined, false)

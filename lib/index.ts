@@ -17,6 +17,8 @@ import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
 import { logSerializers, routes } from './routes/routes.ts'
 import { createStorage } from './storage.ts'
+import { createAccessTokens } from './tokens/access-tokens.ts'
+import { createRefresh } from './tokens/refresh.ts'
 
 export * from './errors.ts'
 export type { ActiveSession, ActiveSessions } from './active-sessions.ts'
@@ -29,6 +31,7 @@ export type { RequireAuthOptions } from './guard/conditions.ts'
 export type { RequestAuth0, SessionInfo } from './request-auth.ts'
 export type { Tokens } from './provider/provider.ts'
 export type { KnownSession, User } from './session/sessions.ts'
+export type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export type { RedisClient } from './store/redis-link.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis-store.ts'
@@ -51,7 +54,9 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const addresses = createAddresses(config)
   const provider = createProvider(config, app.log)
   const { sessions, transactions } = await createStorage(app, config)
-  const authOf = decorateRequest(app, config.name, sessions.mustFetch, request => new RequestAuth(config, sessions.open(request), request, addresses.origins))
+  const getTokenSet = createAccessTokens(createRefresh(provider))
+  const authOf = decorateRequest(app, config.name, sessions.mustFetch, request =>
+    new RequestAuth(config, sessions.open(request), request, addresses.origins, getTokenSet))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 
   const answerError = createErrorAnswer(config, addresses)
@@ -64,6 +69,8 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     completeInteractiveLogin: logins.complete,
     getUser: request => authOf(request).user,
     getSession: request => authOf(request).session,
+    getAccessToken: (request, options) => authOf(request).getAccessToken(options),
+    getTokenSet: (request, options) => authOf(request).getTokenSet(options),
     logout,
     requireAuth,
     handleBackchannelLogout,

@@ -18,6 +18,8 @@ const ID = /^[\w-]{16}$/
 /** A login under way, from leaving for the provider until the browser comes back. */
 export interface LoginTransaction extends StartedLogin {
   returnTo: string
+  /** The API that the access token is to be for. */
+  audience?: string | undefined
   appState?: unknown
   acrValues?: string[] | undefined
   /** `prompt=none`: not being logged in is an answer, not an error. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { FifoMap } from 'toad-cache'
 import { now } from './clock.ts'
 import type { Addresses } from './addresses.ts'
@@ -14,9 +15,8 @@ import type { AuthorizationParams, Config } from './options.ts'
 import { ProviderFailure, quote } from './provider/failures.ts'
 import type { Provider } from './provider/provider.ts'
 import type { NewLogin, Session, User } from './session/sessions.ts'
+import { firstTokens, idTokenHint } from './tokens/login-tokens.ts'
 
-/** Longer ID tokens are not kept: as a hint they would make a URL that providers refuse. */
-const MAX_ID_TOKEN_HINT = 4096 // characters
 const MAX_REMEMBERED_RETURN_TO = 256 // characters; it stays in the session
 const REMEMBERED_STATES = 10_000
 
@@ -79,12 +79,15 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { maxAge, acrValues, state, returnTo } = transaction
     const copy = structuredClone(user)
     const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
+    const verified = asSameUser(enriched, user)
     return {
       id: randomBytes(16).toString('base64url'), // here, so that twins begin one session, which one logout ends
-      user: asSameUser(enriched, user),
+      user: verified,
       issuedAt,
       begunBy: { id: transactionId(state), returnTo: returnTo.length <= MAX_REMEMBERED_RETURN_TO ? returnTo : addresses.returnTo(request, '/') },
-      idToken: tokens.idToken.length <= MAX_ID_TOKEN_HINT ? tokens.idToken : null,
+      idToken: idTokenHint(tokens.idToken),
+      tokens: firstTokens(transaction, tokens),
+      ownClaims: differentClaims(user, verified),
       stepUp: { ...maxAge === undefined ? {} : { maxAge }, ...acrValues === undefined ? {} : { acrValues } }
     }
   }
@@ -104,6 +107,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       ...proof,
       redirectUri,
       scope: parameters.scope as string,
+      audience: parameters.audience,
       returnTo: addresses.returnTo(request, returnTo),
       appState,
       startedAt: now(),
@@ -177,6 +181,10 @@ function refuseError (answer: URLSearchParams): void {
 /** Whether the same callback may work in a moment. */
 function isPassing (error: unknown): boolean {
   return error instanceof FST_AUTH0_PROVIDER_UNAVAILABLE || error instanceof FST_AUTH0_SESSION_UNAVAILABLE
+}
+
+function differentClaims (before: User, after: User): string[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(name => !isDeepStrictEqual(before[name], after[name]))
 }
 
 function asSameUser (enriched: User, user: User): User {

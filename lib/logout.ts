@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Addresses } from './addresses.ts'
 import { isCrossSite } from './cross-site.ts'
 import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGOUT_INCOMPLETE, FST_AUTH0_SESSION_UNAVAILABLE } from './errors.ts'
@@ -5,6 +6,8 @@ import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
 import type { Session } from './session/sessions.ts'
+
+const MAX_WAIT = 1000 // milliseconds for the provider to revoke a refresh token
 
 /** How a logout goes on. */
 export interface LogoutOptions {
@@ -35,11 +38,18 @@ export function createLogout ({ config, addresses, provider, sessionOf }: Logout
     if (isCrossSite(request, addresses.origins)) throw new FST_AUTH0_CROSS_SITE_REQUEST()
     const session = sessionOf(request)
     const login = await session.end().catch(explain)
+    const revoked = revoke(login?.tokens.refreshToken ?? null)
     if (login !== null) await tell(request, login.user)
     const goOnTo = absolute(request, addresses.returnTo(request, returnTo))
+    await revoked
     const sid = typeof login?.user.sid === 'string' ? login.user.sid : null
     // Somebody without a session here may still have one there.
     return await provider.logoutUrl({ idToken: login?.idToken ?? null, sid, returnTo: goOnTo, federated }) ?? new URL(goOnTo)
+  }
+
+  /** The provider may take its time; the person need not. */
+  async function revoke (refreshToken: string | null): Promise<void> {
+    if (refreshToken !== null) await Promise.race([provider.revoke(refreshToken), delay(MAX_WAIT, null, { ref: false })])
   }
 
   /** The home page as option `appBaseUrl` spells it: a provider compares it with what was entered there, slash and all. */

@@ -1,8 +1,9 @@
 import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
-import type { AnyRequest } from './fastify.ts'
+import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
 import type { Login, Session, User } from './session/sessions.ts'
+import type { AccessTokenOptions, GetTokenSet, TokenSet } from './tokens/access-tokens.ts'
 
 /** The session of whoever is calling. Times in seconds since the epoch. */
 export interface SessionInfo {
@@ -41,19 +42,47 @@ export interface RequestAuth0 {
    * @throws {FST_AUTH0_SESSION_WRITTEN} 500 once the answer's headers are written
    */
   updateSession (data: Record<string, unknown>): Promise<void>
+  /**
+   * An access token to call an API with, in the person's name: the one that is there while it is good, else a new one, for which one request asks
+   * however many need it.
+   *
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when nobody is logged in
+   * @throws {FST_AUTH0_CROSS_SITE_REQUEST} 403 for an unsafe method from another site
+   * @throws {FST_AUTH0_REFRESH_TOKEN_MISSING} 401; the message says what to do
+   * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401 when the provider ended the login; the session has ended, too
+   * @throws {FST_AUTH0_INTERACTION_REQUIRED} 401 when the provider has to ask the person for something
+   * @throws {FST_AUTH0_ACCESS_TOKEN_DENIED} 403
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`; the session goes on
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_SESSION_WRITTEN} 500 when a new one cannot be kept, because the answer's headers are written
+   */
+  getAccessToken (options?: AccessTokenOptions): Promise<string>
+  /** As `getAccessToken`, with what the token is good for. */
+  getTokenSet (options?: AccessTokenOptions): Promise<TokenSet>
 }
 
 type RequestAuthConfig = Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'>
 
+/** Where somebody whom a guard admitted goes to log in once more, when the handler failed for want of that; `null` when it did not. */
+export type Relogin = (request: AnyRequest, reply: AnyReply, failure: Error) => Promise<string> | null
+
 /** What is known of the caller of one request. */
 export class RequestAuth implements RequestAuth0 {
   readonly #config: RequestAuthConfig
+  readonly #request: AnyRequest
+  readonly #getTokenSet: GetTokenSet
   /** For our routes and hooks: also of a cross-site request. */
   readonly currentSession: Session
   readonly isCrossSite: boolean
+  /** Of the guard that admitted the request. */
+  relogin: Relogin | null = null
+  /** What the handler failed with. */
+  failure: Error | null = null
 
-  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>) {
+  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>, getTokenSet: GetTokenSet) {
     this.#config = config
+    this.#request = request
+    this.#getTokenSet = getTokenSet
     this.currentSession = session
     this.isCrossSite = isCrossSite(request, origins)
   }
@@ -97,6 +126,15 @@ export class RequestAuth implements RequestAuth0 {
   async updateSession (data: Record<string, unknown>): Promise<void> {
     if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
     return this.currentSession.update(data)
+  }
+
+  async getAccessToken (options?: AccessTokenOptions): Promise<string> {
+    return (await this.getTokenSet(options)).accessToken
+  }
+
+  async getTokenSet (options?: AccessTokenOptions): Promise<TokenSet> {
+    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
+    return this.#getTokenSet(this.currentSession, this.#request, options)
   }
 }
 

@@ -12,14 +12,17 @@ import { createSeal, type Seal } from './session/seal.ts'
 import { claimSession, isRegistered, registerSession } from './session/session-plugin.ts'
 import type { Sessions } from './session/sessions.ts'
 import { createStoreSessions } from './session/store-sessions.ts'
+import { Successors } from './session/successors.ts'
 import { MemoryRecords } from './store/memory-records.ts'
 import { MemoryStore } from './store/memory-store.ts'
+import type { Records } from './store/records.ts'
 import { connectRedis } from './store/redis-client.ts'
 import type { RedisClient } from './store/redis-link.ts'
 import { RedisStore } from './store/redis-store.ts'
 import { SessionStore, type SessionStoreLike } from './store/session-store.ts'
 
 const REMEMBERED_REVOCATIONS = 100_000
+const REMEMBERED_RENEWALS = 10_000 // under way at one time
 
 /** What is kept of logins and sessions: in the browser, in cookies of our own, and in a store where there is one. */
 export interface Storage {
@@ -43,21 +46,23 @@ export async function createStorage (app: FastifyInstance, config: Config): Prom
 async function createSessions (app: FastifyInstance, config: Config, realm: string[], sealFor: (purpose: string, lifetime: number) => Seal): Promise<Sessions> {
   const { session: times, cookie, isSecure, secrets, maxSessions } = config
   const attributes: CookieAttributes = { secure: isSecure, sameSite: cookie.sameSite }
-  const revocations = await createRevocations(app, config, realm)
+  const shared = await connectRevocations(app, config)
+  const revocations = shared && new Revocations(shared, realm, times.absoluteTimeout)
+  const successors = new Successors(shared ?? new MemoryRecords(REMEMBERED_RENEWALS), shared && { records: shared, realm, seal: sealFor('successor 1', times.absoluteTimeout) })
   if (config.store === null) {
-    return createCookieSessions({ ...times, ...cookie, attributes, revocations, seal: sealFor('session 1', times.absoluteTimeout) })
+    return createCookieSessions({ ...times, ...cookie, attributes, revocations, successors, seal: sealFor('session 2', times.absoluteTimeout) })
   }
   claimSession(app)
   const store = await createStore(app, config.store, config)
   const plugin = { ...times, cookieName: cookie.name, attributes, secrets, realm }
-  const options = { ...times, isSecure, seal: sealFor('stored session 1', times.absoluteTimeout) }
+  const options = { ...times, isSecure, seal: sealFor('stored session 2', times.absoluteTimeout) }
   if (store instanceof SessionStore) {
     await registerSession(app, { ...plugin, store })
     return createStoreSessions({ ...options, store, realm, maxSessions })
   }
   const foreign = isRegistered(app) ? store : explainedStore(store)
   await registerSession(app, { ...plugin, store: foreign })
-  return createForeignSessions({ ...options, store: foreign, revocations })
+  return createForeignSessions({ ...options, store: foreign, revocations, successors })
 }
 
 async function createStore (app: FastifyInstance, kept: NonNullable<Config['store']>, { session }: Config): Promise<SessionStoreLike> {
@@ -73,15 +78,16 @@ async function createStore (app: FastifyInstance, kept: NonNullable<Config['stor
   return store
 }
 
-async function createRevocations (app: FastifyInstance, { revocations, session }: Config, realm: string[]): Promise<Revocations | null> {
+/** Where revocations are, and whatever else all processes must know of sessions that are not kept here. */
+async function connectRevocations (app: FastifyInstance, { revocations }: Config): Promise<Records | null> {
   if (revocations === null) return null
   if (revocations.redis === null) {
     app.log.warn('revocations are in the memory of this process: other processes accept what was ended here. Use revocations.redis')
-    return new Revocations(new MemoryRecords(REMEMBERED_REVOCATIONS), realm, session.absoluteTimeout)
+    return new MemoryRecords(REMEMBERED_REVOCATIONS)
   }
   const store = new RedisStore({ client: await clientOf(app, revocations.redis) })
   logAvailability(app, store)
-  return new Revocations(store.records, realm, session.absoluteTimeout)
+  return store.records
 }
 
 /** A client of the application's is the application's to close. */

@@ -4,6 +4,8 @@ import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import type { AnyReply, AnyRequest } from '../lib/fastify.ts'
 import { createCookieSessions } from '../lib/session/cookie-sessions.ts'
+import { Successors } from '../lib/session/successors.ts'
+import { MemoryRecords } from '../lib/store/memory-records.ts'
 import { createSeal } from '../lib/session/seal.ts'
 import { buildApp, secret } from './helpers/app.ts'
 
@@ -101,7 +103,7 @@ t.test('O5 garbage costs one failed opening, what was opened lately none, and no
   const real = createSeal([secret], 'test', 60)
   let opened = 0
   const seal: typeof real = { ...real, open: sealed => { opened++; return real.open(sealed) } }
-  const sessions = createCookieSessions({ name: 'id', maxSize: 4000, attributes: { secure: true, sameSite: 'lax' }, idleTimeout: 60, absoluteTimeout: 60, seal, revocations: null })
+  const sessions = createCookieSessions({ name: 'id', maxSize: 4000, attributes: { secure: true, sameSite: 'lax' }, idleTimeout: 60, absoluteTimeout: 60, seal, revocations: null, successors: new Successors(new MemoryRecords(10), null) })
   const ask = (cookie: string, times = 3) => {
     opened = 0
     const session = sessions.open({ headers: { cookie } } as AnyRequest)

@@ -118,7 +118,7 @@ t.test('refuses data that does not fit, by the names of the largest, and keeps w
   })
   const { code, statusCode, message } = response.json()
   t.same([code, statusCode], ['FST_AUTH0_SESSION_TOO_LARGE', 507])
-  t.match(message, /needs 1\d{4} bytes of cookies and may have 12288 .* Largest: session data cart \(10002\), the ID token \(\d+\), claim /)
+  t.match(message, /needs 1\d{4} bytes of cookies and may have 12288 .* Largest: session data cart \(10002\), the ID token \(\d+\), the access token /)
   t.same(await data(), { theme: 'light' }, 'a smaller one still works in the same request')
 })
 

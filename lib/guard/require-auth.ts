@@ -1,7 +1,9 @@
 import type { Addresses } from '../addresses.ts'
+import { now } from '../clock.ts'
 import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
-  FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
+  FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_REFRESH_TOKEN_MISSING,
+  FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
@@ -9,7 +11,7 @@ import type { RequestAuth } from '../request-auth.ts'
 import type { Login } from '../session/sessions.ts'
 import { compileConditions, type RequireAuthOptions } from './conditions.ts'
 import { refusePrefetch } from './prefetch.ts'
-import { compileStepUp, toLoginQuery } from './step-up.ts'
+import { compileStepUp, GRACE, toLoginQuery } from './step-up.ts'
 
 /** A hook that admits, redirects or refuses. For `preHandler` and `onRequest`. */
 export type Guard = (request: AnyRequest, reply: AnyReply) => Promise<void>
@@ -42,6 +44,7 @@ export interface GuardServices {
 }
 
 const ADMITTED: Promise<void> = Promise.resolve()
+const NEEDING_LOGIN = [FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_INTERACTION_REQUIRED]
 
 export function createRequireAuth (services: GuardServices): RequireAuth {
   const plainGuard = createGuard(services, {})
@@ -76,6 +79,7 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
       if (demand === null) return refuse(request, reply, new FST_AUTH0_STEP_UP_FAILED(), toLoginQuery(stepUp.demand))
       return sendToLogin(request, reply, new FST_AUTH0_STEP_UP_REQUIRED(), toLoginQuery(demand))
     }
+    caller.relogin = (request, reply, failure) => needsLogin(login, failure) && isNavigation(request) ? loginAddress(request, reply) : null
     const verdict = isAdmitted(caller, login.user, request)
     if (verdict === true) return ADMITTED
     if (verdict === false) return refuse(request, reply, new FST_AUTH0_FORBIDDEN())
@@ -84,18 +88,25 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
 
   /** A person who navigates goes to log in. Never one who sends a form: its contents would be lost on the way. */
   function sendToLogin (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery): Promise<void> {
-    if (request.method !== 'GET' || !wantsPage(request)) return refuse(request, reply, error, demand)
-    const returnTo = pageOf(request)
-    const address = addresses.login(request, { returnTo, ...organization, ...demand })
+    if (!isNavigation(request)) return refuse(request, reply, error, demand)
+    const address = loginRoute(request, demand)
     if (address !== null) return redirect(reply, address)
-    return startLogin(request, reply, returnTo, { ...organization, ...demand }).catch(failure => refuse(request, reply, failure))
+    return startLogin(request, reply, demand).then(address => redirect(reply, address)).catch(failure => refuse(request, reply, failure))
+  }
+
+  function loginRoute (request: AnyRequest, demand: LoginQuery): string | null {
+    return addresses.login(request, { returnTo: pageOf(request), ...organization, ...demand })
   }
 
   /** Where there is no login route to go to. */
-  async function startLogin (request: AnyRequest, reply: AnyReply, returnTo: string, authorizationParams: LoginQuery): Promise<void> {
+  async function startLogin (request: AnyRequest, reply: AnyReply, demand: LoginQuery): Promise<string> {
     refusePrefetch(request)
-    const url = await logins.start(request, reply, { returnTo, authorizationParams })
-    return redirect(reply, url.href)
+    const url = await logins.start(request, reply, { returnTo: pageOf(request), authorizationParams: { ...organization, ...demand } })
+    return url.href
+  }
+
+  async function loginAddress (request: AnyRequest, reply: AnyReply): Promise<string> {
+    return loginRoute(request, {}) ?? startLogin(request, reply, {})
   }
 
   /** For a browser our page, through `onError`; for all others an error, which is for the application's error handler. */
@@ -120,6 +131,15 @@ function look ({ currentSession }: RequestAuth): { login: Login | null, failure:
   } catch (failure) {
     return { login: null, failure: failure as Error }
   }
+}
+
+function isNavigation (request: AnyRequest): boolean {
+  return request.method === 'GET' && wantsPage(request)
+}
+
+/** Whether a handler failed for want of an access token that a login brings; one that was made a moment ago did not. */
+function needsLogin ({ createdAt }: Login, failure: Error): boolean {
+  return NEEDING_LOGIN.some(NeedingLogin => failure instanceof NeedingLogin) && now() - createdAt > GRACE
 }
 
 function redirect (reply: AnyReply, address: string): Promise<never> {

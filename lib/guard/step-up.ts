@@ -2,8 +2,8 @@ import { now } from '../clock.ts'
 import type { Login, StepUp } from '../session/sessions.ts'
 import type { RequireAuthOptions } from './conditions.ts'
 
-/** Seconds for which a login that was made for a guard with a smaller `maxAge` counts as fresh, so that it does not ask for ever. */
-const GRACE = 60
+/** Seconds for which a login that was made for a guard counts as just made, so that it does not ask for ever. */
+export const GRACE = 60
 
 /** Judges logins by `maxAge` and `acr`. */
 export interface StepUpRule {

@@ -1,5 +1,6 @@
 import {
-  FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE
+  FST_AUTH0_ACCESS_TOKEN_DENIED, FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_PROVIDER_FAILED,
+  FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED
 } from '../errors.ts'
 
 const MAX_DESCRIPTION = 200 // characters
@@ -36,6 +37,28 @@ export function providerError (error: unknown, during: string): Error {
   if (causes.some(isNoAnswer) || isOverloaded(response)) return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause })
   if (causes.some(isSpentCode)) return new FST_AUTH0_LOGIN_EXPIRED({ cause })
   return new FST_AUTH0_PROVIDER_FAILED({ cause })
+}
+
+/** What the token endpoint says to a refresh, by error code; statuses differ (RFC 6749 §5.2; OpenID Connect Core 1.0 §3.1.2.6; RFC 8707 §2; Auth0). */
+const REFRESH_ERRORS = new Map(Object.entries({
+  invalid_grant: FST_AUTH0_REFRESH_TOKEN_REFUSED,
+  mfa_required: FST_AUTH0_INTERACTION_REQUIRED,
+  interaction_required: FST_AUTH0_INTERACTION_REQUIRED,
+  login_required: FST_AUTH0_INTERACTION_REQUIRED,
+  consent_required: FST_AUTH0_INTERACTION_REQUIRED,
+  account_selection_required: FST_AUTH0_INTERACTION_REQUIRED,
+  unmet_authentication_requirements: FST_AUTH0_INTERACTION_REQUIRED,
+  access_denied: FST_AUTH0_ACCESS_TOKEN_DENIED,
+  invalid_scope: FST_AUTH0_ACCESS_TOKEN_DENIED,
+  invalid_target: FST_AUTH0_ACCESS_TOKEN_DENIED
+}))
+
+/** As `providerError`, for a refresh. A provider that is overloaded has not decided anything, whatever it says. */
+export function refreshError (error: unknown): Error {
+  const causes = causeChain(error)
+  const KnownError = causes.map(cause => REFRESH_ERRORS.get(errorCodeOf(cause) ?? '')).find(known => known !== undefined)
+  if (KnownError === undefined || isOverloaded(responseOf(causes))) return providerError(error, 'refresh')
+  return new KnownError({ cause: new ProviderFailure(`refresh: ${describe(causes)}`) })
 }
 
 /** As `providerError`, for what openid-client throws once it has an ID token and keys. */
@@ -79,7 +102,12 @@ function isOverloaded (response: Response | undefined): boolean {
 
 /** The code was used before, is too old, or is not of this login (RFC 6749 §5.2). */
 function isSpentCode (cause: unknown): boolean {
-  return cause instanceof Error && 'error' in cause && cause.error === 'invalid_grant'
+  return errorCodeOf(cause) === 'invalid_grant'
+}
+
+/** What an answer that is an error says (RFC 6749 §5.2). */
+function errorCodeOf (cause: unknown): string | null {
+  return cause instanceof Error && 'error' in cause && typeof cause.error === 'string' ? cause.error : null
 }
 
 function describe (causes: unknown[]): string {

@@ -15,6 +15,8 @@ export interface LogoutParameters {
 /** What is peculiar to one kind of identity provider. All else comes from its metadata. */
 export interface ProviderPreset {
   issuer: URL
+  /** Says in a refresh which API the access token is for: `resource` by RFC 8707 §2. */
+  audienceParameter: 'audience' | 'resource'
   /** Whether its logout tokens say by `typ` what they are (OpenID Connect Back-Channel Logout 1.0 §2.4); else `JWT` or none will do. */
   typesLogoutTokens: boolean
   /** The URL that logs out there, or `null` when there is none and logging out here must do. */
@@ -25,6 +27,7 @@ export interface ProviderPreset {
 export function oidc (issuer: string): ProviderPreset {
   return {
     issuer: new URL(issuer),
+    audienceParameter: 'resource',
     typesLogoutTokens: true,
     logoutUrl: (endpoint, parameters) => endpoint === undefined ? null : endSessionUrl(endpoint, parameters)
   }
@@ -40,6 +43,7 @@ export function auth0 (domain: string): ProviderPreset {
   if (isLoopback(issuer)) issuer.protocol = 'http:' // a tenant for development
   return {
     issuer,
+    audienceParameter: 'audience',
     typesLogoutTokens: false, // theirs say `JWT`
     logoutUrl (endpoint, parameters) {
       const url = endpoint === undefined ? auth0LogoutUrl(issuer, parameters) : endSessionUrl(endpoint, parameters)

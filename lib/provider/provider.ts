@@ -5,15 +5,20 @@ import type { User } from '../session/sessions.ts'
 import { requestAuthorization, type LoginProof } from './authorization-request.ts'
 import { createBoundedFetch } from './bounded-fetch.ts'
 import { discoverProvider, type ClientOptions, type KnownProvider } from './client.ts'
-import { redeemCode, type StartedLogin, type Tokens } from './code-grant.ts'
+import { redeemCode, type LoginTokenAnswer, type StartedLogin } from './code-grant.ts'
 import { createDiscovery } from './discovery.ts'
 import { ProviderFailure, providerError } from './failures.ts'
 import type { KeySet } from './key-set.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
+import { redeemRefreshToken, type RefreshedLogin } from './refresh-grant.ts'
+import { revokeToken } from './revocation.ts'
+import type { Tokens } from './token-answer.ts'
 import { createUserInfo, type UserInfoPolicy } from './user-info.ts'
 
 export type { LoginProof } from './authorization-request.ts'
-export type { StartedLogin, Tokens } from './code-grant.ts'
+export type { LoginTokenAnswer, StartedLogin } from './code-grant.ts'
+export type { RefreshedLogin } from './refresh-grant.ts'
+export type { Tokens } from './token-answer.ts'
 
 /** What the provider's side of a login needs to know. */
 export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch'> {
@@ -34,6 +39,21 @@ export interface Signer {
   keys: KeySet
 }
 
+/** What a new ID token says. */
+export interface Identity {
+  user: User
+  idToken: string
+  /** Seconds since the epoch. */
+  issuedAt: number
+}
+
+/** What a refresh asks for that the login did not. */
+export interface TargetDifference {
+  audience?: string
+  scope?: string
+  organization?: string
+}
+
 /** The identity provider, as a client of it sees it. */
 export interface Provider {
   /** Fetches the metadata in the background, so that the first login need not wait. Never fails. */
@@ -43,7 +63,20 @@ export interface Provider {
   /** Checks `iss` of an answer, also of an error (RFC 9207 §2.4). */
   verifyAnswer (answer: URLSearchParams): Promise<void>
   /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). `issuedAt` is the ID token's `iat`. */
-  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<{ user: User, tokens: Tokens, issuedAt: number }>
+  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<{ user: User, tokens: LoginTokenAnswer, issuedAt: number }>
+  /**
+   * Redeems a refresh token (RFC 6749 §6). `identity` is there when an ID token came with it.
+   *
+   * @param difference of what is wanted to what the login asked for
+   * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401
+   * @throws {FST_AUTH0_INTERACTION_REQUIRED} 401
+   * @throws {FST_AUTH0_ACCESS_TOKEN_DENIED} 403
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+   */
+  refresh (refreshToken: string, difference: TargetDifference, login: RefreshedLogin): Promise<{ tokens: Tokens, identity: Identity | null }>
+  /** Tells the provider that a refresh token is needed no more (RFC 7009). Never fails. */
+  revoke (refreshToken: string): Promise<void>
   /**
    * Who signs its tokens, and how.
    *
@@ -103,6 +136,19 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
       const { claims, tokens } = await redeemCode(configuration, answer, login, options)
       const more = await userInfo.claims(configuration, { claims, accessToken: tokens.accessToken, scope: login.scope })
       return { user: toUser({ ...more, ...claims }), tokens, issuedAt: claims.iat }
+    },
+
+    async refresh (refreshToken, { audience, ...difference }, login) {
+      const provider = await known()
+      // With the keys: an endpoint that is down or slow costs nobody the token, which may be good only once.
+      const configuration = await provider.configurationWithKeys().catch(failForKeys)
+      const parameters = { ...difference, ...audience === undefined ? {} : { [preset.audienceParameter]: audience } }
+      const { tokens, identity } = await redeemRefreshToken(configuration, refreshToken, parameters, login, options)
+      return { tokens, identity: identity && { user: toUser(identity.claims), idToken: identity.idToken, issuedAt: identity.claims.iat } }
+    },
+
+    async revoke (refreshToken) {
+      await known().then(provider => revokeToken(provider, refreshToken)).catch(error => warn(error, 'refresh token not revoked'))
     },
 
     async signer () {

@@ -9,7 +9,8 @@ import { OpenedSeals } from './opened-seals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { SessionMemory } from './session-memory.ts'
-import type { Login, NewLogin, Session, Sessions } from './sessions.ts'
+import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
+import type { Successors } from './successors.ts'
 
 /** What encrypted-cookie sessions need to know. Times in seconds. */
 export interface CookieSessionOptions {
@@ -22,6 +23,7 @@ export interface CookieSessionOptions {
   seal: Seal
   /** What was ended from elsewhere; `null` when nobody keeps that. */
   revocations: Revocations | null
+  successors: Successors
 }
 
 interface Services extends CookieSessionOptions {
@@ -53,6 +55,8 @@ class CookieSession implements Session {
   readonly #request: AnyRequest
   /** When this request began to ask, by the memory's count. */
   readonly #turn: number
+  /** The same, by the count of renewals. */
+  readonly #renewalTurn: number
   #sent: Login | null | undefined
   #login: Login | null | undefined
   #pending: string | null = null
@@ -65,6 +69,7 @@ class CookieSession implements Session {
     this.#services = services
     this.#request = request
     this.#turn = services.memory.turn
+    this.#renewalTurn = services.successors.turn
   }
 
   async fetch (): Promise<void> {
@@ -120,6 +125,20 @@ class CookieSession implements Session {
     this.#write({ ...login, data: { ...login.data, ...data }, usedAt })
   }
 
+  async renew (work: Renewal): Promise<Login> {
+    this.#assertUnwritten()
+    const { login } = this
+    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const { successors, revocations } = this.#services
+    const { renewed, isOwn } = await successors.renew(login, work, {
+      isOver: async () => !this.#isAlive(login) || await revocations?.areAny(login) === true,
+      end: async () => this.end()
+    })
+    this.#login = Object.freeze({ ...login, ...renewed })
+    if (isOwn) this.#pending = this.#fit(this.#login)
+    return this.#login
+  }
+
   async end (): Promise<Login | null> {
     this.#assertUnwritten()
     const ended = this.#failure === null ? this.login : null
@@ -141,11 +160,32 @@ class CookieSession implements Session {
     forbidCaching(reply)
     // Over meanwhile, by its times or by another request. The browser may have a newer session already: leave it alone.
     if (!this.#isAlive(login)) return
-    const { seal, cookie, memory, idleTimeout, absoluteTimeout } = this.#services
-    if (this.#pending === null && this.#isDue(login) && !isForOthers(reply)) this.#pending = seal.seal({ ...login, usedAt: now() })
-    if (this.#pending === null) return
+    const { cookie, memory, idleTimeout, absoluteTimeout } = this.#services
+    const due = this.#whatIsDue(login, reply)
+    if (due === null) return
     memory.wrote(login.id)
-    cookie.write(this.#request, reply, this.#pending, Math.min(idleTimeout, login.createdAt + absoluteTimeout - now()))
+    cookie.write(this.#request, reply, due, Math.min(idleTimeout, login.createdAt + absoluteTimeout - now()))
+  }
+
+  /** What to write, sealed: never older tokens than there are, and not the newer ones of a request that was there at the same time: it does that. */
+  #whatIsDue (login: Login, reply: AnyReply): string | null {
+    const { successors } = this.#services
+    const newest = successors.newest(login)
+    if (this.#pending !== null) return newest === login ? this.#pending : this.#fit(newest)
+    if (isForOthers(reply)) return null
+    if (this.#isDue(login)) return this.#fit({ ...newest, usedAt: now() })
+    return newest !== login && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit(newest) : null
+  }
+
+  /** Seals a login so that it fits: if need be without what can be had again, or done without. */
+  #fit (login: Login): string | null {
+    const { seal, maxSize } = this.#services
+    const lean = { ...login, tokens: { ...login.tokens, access: login.tokens.access.slice(0, 1) } }
+    for (const version of [login, lean, { ...lean, idToken: null }]) {
+      const sealed = seal.seal(version)
+      if (sealed.length <= maxSize) return sealed
+    }
+    return null
   }
 
   /** Cookies that are of no use go. Not those in whose place another answer may have put a newer session. */
@@ -214,9 +254,11 @@ class CookieSession implements Session {
   }
 }
 
-function largestParts ({ user, data, idToken }: Login): string {
-  const parts = { ...prefixed('claim ', user), 'the ID token': idToken, ...prefixed('session data ', data) }
-  const sizes = Object.entries(parts).map(([name, value]) => ({ name: name.slice(0, 60), size: Buffer.byteLength(JSON.stringify(value)) }))
+function largestParts ({ user, data, idToken, tokens }: Login): string {
+  const parts = {
+    ...prefixed('claim ', user), 'the ID token': idToken, 'the refresh token': tokens.refreshToken, 'the access token': tokens.access[0]?.token, ...prefixed('session data ', data)
+  }
+  const sizes = Object.entries(parts).map(([name, value]) => ({ name: name.slice(0, 60), size: Buffer.byteLength(JSON.stringify(value ?? null)) }))
   return sizes.sort((a, b) => b.size - a.size).slice(0, 3).map(({ name, size }) => `${name} (${size})`).join(', ')
 }
 

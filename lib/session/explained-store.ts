@@ -11,7 +11,10 @@ export function explainedStore (store: SessionStoreLike): SessionStoreLike {
 }
 
 /** Stores in files say of a session that is not there `ENOENT`, which @fastify/session knows. */
+export function isFailure (error: unknown): boolean {
+  return error != null && (error as { code?: unknown }).code !== 'ENOENT'
+}
+
 function explain (error: unknown): unknown {
-  const isFailure = error != null && (error as { code?: unknown }).code !== 'ENOENT'
-  return isFailure ? new FST_AUTH0_SESSION_UNAVAILABLE({ cause: error }) : error
+  return isFailure(error) ? new FST_AUTH0_SESSION_UNAVAILABLE({ cause: error }) : error
 }

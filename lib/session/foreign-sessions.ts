@@ -8,9 +8,10 @@ import { frozenCopy, verifyJson } from './frozen-json.ts'
 import { OpenedSeals } from './opened-seals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
-import { clearSessionCookie, destroySession, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
-import type { Login, NewLogin, Session, Sessions } from './sessions.ts'
+import { clearSessionCookie, destroySession, isStored, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
+import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { isSamePerson } from './stored-login.ts'
+import type { Successors } from './successors.ts'
 
 const TYPICAL_SIZE = 12_288 // bytes of a sealed login
 const EXTENDED = 10 // a session is written when a tenth of its idle time-out has gone by without, not at every request
@@ -25,6 +26,7 @@ export interface ForeignSessionOptions {
   isSecure: boolean
   /** What was ended from elsewhere; `null` when nobody keeps that. */
   revocations: Revocations | null
+  successors: Successors
 }
 
 /** What a session keeps sealed: a login, and the session that it is of, so that it opens in no other. */
@@ -121,6 +123,19 @@ class ForeignSession implements Session {
     this.#keep({ ...login, data: { ...login.data, ...data }, usedAt: now() })
   }
 
+  async renew (work: Renewal): Promise<Login> {
+    this.#assertUnwritten()
+    const { login } = this
+    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const { store, successors, revocations } = this.#services
+    const { renewed, isOwn } = await successors.renew(login, work, {
+      isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(login) === true,
+      end: async () => this.end()
+    })
+    if (isOwn) this.#keep({ ...login, ...renewed })
+    return Object.freeze({ ...login, ...renewed })
+  }
+
   async end (): Promise<Login | null> {
     this.#assertUnwritten()
     if (this.#session === null) return null
@@ -156,7 +171,7 @@ class ForeignSession implements Session {
     if (kept?.session !== nameOf(session.sessionId) || kept.login.id === this.#revoked) return null
     const { idleTimeout, absoluteTimeout } = this.#services
     const { usedAt, createdAt } = kept.login
-    return now() < Math.min(usedAt + idleTimeout, createdAt + absoluteTimeout) ? kept.login : null
+    return now() < Math.min(usedAt + idleTimeout, createdAt + absoluteTimeout) ? this.#services.successors.newest(kept.login) : null
   }
 
   /** @fastify/session writes it with the answer. */

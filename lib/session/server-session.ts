@@ -3,6 +3,7 @@ import { FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_TRU
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { HANDLE } from '../store/handle.ts'
 import type { SessionStoreLike } from '../store/session-store.ts'
+import { isFailure } from './explained-store.ts'
 
 /** A cookie with the id of a session. */
 export interface SessionCookie {
@@ -113,6 +114,17 @@ function load (request: AnyRequest, encryptedSessionId: string): Promise<void> {
  */
 export async function saveSession (session: ServerSession): Promise<void> {
   await available(session.save())
+}
+
+/**
+ * Whether a session is still in its store: what another request destroyed must not be written again.
+ *
+ * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+ */
+export function isStored (session: ServerSession | null, store: SessionStoreLike): Promise<boolean> {
+  if (session === null) return Promise.resolve(false)
+  return available(new Promise((resolve, reject) =>
+    store.get(session.sessionId, (error, found) => isFailure(error) ? reject(error) : resolve(found != null))))
 }
 
 /** @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503 */

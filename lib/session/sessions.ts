@@ -43,6 +43,33 @@ export interface StepUp {
   acrValues?: string[]
 }
 
+/** An access token, what was asked for and what came. Times in seconds since the epoch. */
+export interface AccessToken {
+  /** The API that was asked for; `null` when none was named. */
+  readonly audience: string | null
+  /** As asked for, its words in order; `null` when none was. */
+  readonly scope: string | null
+  readonly organization: string | null
+  readonly token: string
+  readonly type: 'Bearer' | 'DPoP'
+  /** The scope that was granted. */
+  readonly granted: string | null
+  readonly receivedAt: number
+  /** `null` when the provider did not say. */
+  readonly expiresAt: number | null
+  /** Seconds before its expiry by which it is renewed earlier than others, so that not all are at once. */
+  readonly spread: number
+}
+
+/** What a login may call APIs with. */
+export interface LoginTokens {
+  readonly refreshToken: string | null
+  /** Each for something else; first the one that came with the login. */
+  readonly access: readonly AccessToken[]
+  /** Counts the refreshes: of two copies of a login the one with more is newer. */
+  readonly refreshes: number
+}
+
 /** What we remember of one login. */
 export interface Login {
   /** New at every login; 128 random bits. */
@@ -50,6 +77,9 @@ export interface Login {
   readonly user: Readonly<User>
   /** The hint for the provider's logout; `null` when it was too long for a URL. */
   readonly idToken: string | null
+  readonly tokens: LoginTokens
+  /** Names of the claims that `onLogin` added, changed or took away: a refresh leaves them as they are. */
+  readonly ownClaims: readonly string[]
   readonly stepUp: Readonly<StepUp>
   /** The transaction that it came from and where that went, for a callback that a reload or the back button repeats. */
   readonly begunBy: { readonly id: string, readonly returnTo: string }
@@ -66,7 +96,10 @@ export interface Login {
 }
 
 /** What a login begins with. */
-export type NewLogin = Pick<Login, 'id' | 'user' | 'idToken' | 'stepUp' | 'begunBy' | 'issuedAt'>
+export type NewLogin = Pick<Login, 'id' | 'user' | 'idToken' | 'tokens' | 'ownClaims' | 'stepUp' | 'begunBy' | 'issuedAt'>
+
+/** What a refresh changes of a login. */
+export type RenewedLogin = Pick<Login, 'user' | 'idToken' | 'tokens' | 'issuedAt'>
 
 /** What a provider says has ended (OpenID Connect Back-Channel Logout 1.0 §2.4): its session, or all of a person. */
 export type ProviderLogout = { readonly sid: string, readonly issuedAt: number } | { readonly sub: string, readonly issuedAt: number }
@@ -121,6 +154,18 @@ export interface SeenTokens {
   add (jti: string, lifetime: number): Promise<void>
 }
 
+/** A change of a login that must not happen twice. */
+export interface Renewal {
+  /** The same for all who want the same. */
+  readonly name: string
+  /** Whether a login has it already; it is asked about the login as it is by then. */
+  isDone (login: Login): boolean
+  /** Does the work. May fail with `FST_AUTH0_REFRESH_TOKEN_REFUSED`: that ends the session, if it is about what the session still has. */
+  run (login: Login): Promise<RenewedLogin>
+  /** The session ended meanwhile, or was renewed by somebody else: what the work brought is of no use. */
+  discard (renewed: RenewedLogin): void
+}
+
 /** The session of one request. Every read sees what was written before in the same request. */
 export interface Session {
   /** Asks the server-side what `login` needs to know. Never fails: `login` tells. There where `mustFetch` says so. */
@@ -147,6 +192,14 @@ export interface Session {
    * @param replaces id of another one to end, which the login was begun with
    */
   start (login: NewLogin, replaces?: string): Promise<Login>
+  /**
+   * Renews the login: of all requests that want the same of this session, wherever they are, one does the work, and the others get what it brought.
+   *
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when nobody is logged in, or not any more
+   * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+   * @throws what the work throws
+   */
+  renew (work: Renewal): Promise<Login>
   /** Merges fields into `data`; `undefined` removes one. */
   update (data: Record<string, unknown>): Promise<void>
   /**

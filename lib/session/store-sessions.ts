@@ -1,8 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import { FifoMap } from 'toad-cache'
 import { now } from '../clock.ts'
-import {
-  FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_SESSION_WRITTEN
-} from '../errors.ts'
+import { FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import { handleOf, type Handle } from '../store/handle.ts'
 import type { Records, StoredRecord } from '../store/records.ts'
@@ -12,14 +11,14 @@ import { frozenCopy, verifyJson } from './frozen-json.ts'
 import { LoginIndexes, type LoginIndexOptions } from './login-indexes.ts'
 import { OpenedSeals } from './opened-seals.ts'
 import type { Seal } from './seal.ts'
+import { Renewals } from './renewals.ts'
 import { Revocations } from './revocations.ts'
 import { clearSessionCookie, destroySession, joinSession, ownFieldsOf, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
-import type { Login, NewLogin, Session, Sessions } from './sessions.ts'
+import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { createDirectory, endEach } from './store-directory.ts'
-import { isSamePerson, openLogin, secondsOf, type SealedLogin } from './stored-login.ts'
+import { changeLogin, isSamePerson, loginOf, openLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
 
 const MAX_USER_AGENT = 256 // characters
-const MAX_ATTEMPTS = 10 // to change a login that others change, too
 const TYPICAL_SIZE = 12_288 // bytes of a sealed login
 const REMEMBERED_LOGINS = 10_000
 const TWINS = 60_000 // milliseconds that two runs of one callback are apart, at most
@@ -36,6 +35,7 @@ interface Services extends StoreSessionOptions {
   indexes: LoginIndexes
   opened: OpenedSeals<SealedLogin>
   seenTokens: Revocations
+  renewals: Renewals<StoredLogin>
   /** The cookies of sessions, by the login that began them: twins of one callback begin one. */
   begun: FifoMap<Promise<string>>
 }
@@ -47,7 +47,7 @@ export function createStoreSessions (options: StoreSessionOptions): Sessions {
   const indexes = new LoginIndexes(options)
   const seenTokens = new Revocations(records, realm, options.absoluteTimeout)
   const services: Services = {
-    ...options, records, indexes, seenTokens, opened: new OpenedSeals(seal, TYPICAL_SIZE), begun: new FifoMap(REMEMBERED_LOGINS, TWINS)
+    ...options, records, indexes, seenTokens, renewals: new Renewals(records), opened: new OpenedSeals(seal, TYPICAL_SIZE), begun: new FifoMap(REMEMBERED_LOGINS, TWINS)
   }
   store.tolerateFailures()
 
@@ -148,16 +148,31 @@ class StoreSession implements Session {
   async update (data: Record<string, unknown>): Promise<void> {
     this.#assertUnwritten()
     verifyJson(data)
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const { login } = this
-      const handle = this.#handle
-      if (login === null || handle === null) throw new FST_AUTH0_LOGIN_REQUIRED()
-      if (await this.#replace(handle, { ...login, data: { ...login.data, ...data } })) return
-      const changed = await this.#services.records.read(handle.session)
-      // With the fields that this request began with: what it writes later is told by them.
-      handle.record = changed === null ? null : { ...changed, fields: (handle.record as StoredRecord).fields }
-    }
-    throw new FST_AUTH0_SESSION_UNAVAILABLE()
+    const handle = this.#loggedIn()
+    const changed = await changeLogin(this.#services, handle.session, handle.record as StoredRecord, login => ({ ...login, data: { ...login.data, ...data } }))
+    handle.record = changed?.record ?? null
+    if (changed === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+  }
+
+  async renew (work: Renewal): Promise<Login> {
+    const handle = this.#loggedIn()
+    const { records, store, opened } = this.#services
+    const { kept } = await this.#services.renewals.run({
+      name: handle.session,
+      load: async () => {
+        const record = await records.read(handle.session)
+        const login = record === null ? null : openLogin(opened, handle.session, record)
+        return record === null || login === null ? null : { record, login: loginOf(login, record) }
+      },
+      replace: async (before, renewed) => {
+        const isAsBefore = ({ tokens }: Login) => tokens.refreshes === before.login.tokens.refreshes
+        const changed = await changeLogin(this.#services, handle.session, before.record, login => isAsBefore(login) ? { ...login, ...renewed } : login)
+        return changed === null ? null : { kept: changed, isOwn: isDeepStrictEqual(changed.login.tokens, renewed.tokens) }
+      },
+      end: () => store.end(handle.session)
+    }, work)
+    handle.record = kept.record
+    return kept.login
   }
 
   async end (): Promise<Login | null> {
@@ -215,25 +230,15 @@ class StoreSession implements Session {
     this.#services.records.touch(handle.session).catch(() => {})
   }
 
-  /** Gives whether nobody else changed it meanwhile. */
-  async #replace (handle: Handle, { usedAt: _kept, ...login }: Login): Promise<boolean> {
-    const { records, seal, opened } = this.#services
-    const record = handle.record as StoredRecord
-    const kept = openLogin(opened, handle.session, record) as SealedLogin
-    const sealed = seal.seal({ ...kept, login: frozenCopy(login) } satisfies SealedLogin)
-    const outcome = await records.replaceLogin(handle.session, record.version, sealed)
-    if (outcome === 'absent') throw new FST_AUTH0_LOGIN_REQUIRED()
-    if (outcome === 'replaced') handle.record = { ...record, login: sealed, version: record.version + 1, usedAt: Date.now() }
-    return outcome === 'replaced'
+  #loggedIn (): Handle {
+    const handle = this.#handle
+    if (handle === null || this.login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    return handle
   }
 
   #assertUnwritten (): void {
     if (this.#isWritten) throw new FST_AUTH0_SESSION_WRITTEN()
   }
-}
-
-function loginOf ({ login }: SealedLogin, { usedAt }: StoredRecord): Login {
-  return Object.freeze({ ...login, usedAt: secondsOf(usedAt) })
 }
 
 function userAgentOf ({ headers }: AnyRequest): string | null {

@@ -28,6 +28,10 @@ interface Mark extends Expiring {
   value: number
 }
 
+interface Text extends Expiring {
+  text: string
+}
+
 /**
  * Sessions in the memory of this process: as many as it is told at most, the one used longest ago makes room. A session stands in two indexes at
  * most, and its use is one of them, too: so none of a session that is there makes room.
@@ -36,11 +40,16 @@ export class MemoryRecords implements Records {
   readonly #sessions: LruMap<Session>
   readonly #indexes: LruMap<Index>
   readonly #marks: LruMap<Mark>
+  /** By name, the owner. */
+  readonly #leases: LruMap<Text>
+  readonly #texts: LruMap<Text>
 
   constructor (maxSessions: number) {
     this.#sessions = new LruMap(maxSessions)
     this.#indexes = new LruMap(2 * maxSessions)
     this.#marks = new LruMap(2 * maxSessions)
+    this.#leases = new LruMap(maxSessions)
+    this.#texts = new LruMap(maxSessions)
   }
 
   async read (session: string): Promise<StoredRecord | null> {
@@ -127,6 +136,25 @@ export class MemoryRecords implements Records {
 
   async marks (names: readonly string[]): Promise<ReadonlyArray<number | null>> {
     return names.map(name => this.#markOf(name))
+  }
+
+  async lease (name: string, owner: string, lifetime: number): Promise<boolean> {
+    const known = alive(this.#leases.get(name))
+    if (known !== null && known.text !== owner) return false
+    this.#leases.set(name, { text: owner, expiresAt: Date.now() + lifetime })
+    return true
+  }
+
+  async release (name: string, owner: string): Promise<void> {
+    if (this.#leases.get(name)?.text === owner) this.#leases.delete(name)
+  }
+
+  async keep (name: string, text: string, lifetime: number): Promise<void> {
+    this.#texts.set(name, { text, expiresAt: Date.now() + lifetime })
+  }
+
+  async recall (name: string): Promise<string | null> {
+    return alive(this.#texts.get(name))?.text ?? null
   }
 
   #living (name: string): Session | null {

@@ -91,6 +91,15 @@ export interface Records {
   mark (name: string, value: number | null, lifetime: number): Promise<number>
   /** The highest value that these names were marked with, in their order. */
   marks (names: readonly string[]): Promise<ReadonlyArray<number | null>>
+
+  /** Takes what only one owner may have at a time, or keeps it for longer: for so many milliseconds. Gives whether it is the owner's. */
+  lease (name: string, owner: string, lifetime: number): Promise<boolean>
+  /** Gives a lease back, if it is still the owner's. */
+  release (name: string, owner: string): Promise<void>
+  /** Remembers a text for so many milliseconds; opaque to the store. */
+  keep (name: string, text: string, lifetime: number): Promise<void>
+  /** `null` when nothing is remembered, or not any more. */
+  recall (name: string): Promise<string | null>
 }
 
 /** The session that an entry of an index names. */

@@ -1,6 +1,6 @@
 import { sessionOf, type Entered, type NewEntry, type NewRecord, type Place, type Records, type StoredRecord } from './records.ts'
 import type { RedisLink } from './redis-link.ts'
-import { CLOSE, COMMIT, CREATE, END, ENTER, MARK, REFILE, REPLACE_LOGIN } from './scripts.ts'
+import { CLOSE, COMMIT, CREATE, END, ENTER, LEASE, MARK, REFILE, RELEASE, REPLACE_LOGIN } from './scripts.ts'
 
 const FIELD = 'd:'
 
@@ -85,6 +85,22 @@ export class RedisRecords implements Records {
     return values.map(value => value === null ? null : parseMark(value))
   }
 
+  async lease (name: string, owner: string, lifetime: number): Promise<boolean> {
+    return isOne(await this.#link.run(LEASE, [this.#lease(name)], [owner, lifetime]))
+  }
+
+  async release (name: string, owner: string): Promise<void> {
+    await this.#link.run(RELEASE, [this.#lease(name)], [owner])
+  }
+
+  async keep (name: string, text: string, lifetime: number): Promise<void> {
+    await this.#link.call('SET', this.#text(name), text, 'PX', lifetime)
+  }
+
+  async recall (name: string): Promise<string | null> {
+    return await this.#link.call('GET', this.#text(name)).catch(ifWrongType(null)) as string | null
+  }
+
   /** 0 when it is over. */
   async #mayBeOverAt (session: string): Promise<number> {
     const times = await this.#link.call('HMGET', this.#session(session), 'u', 'i', 'a').catch(ifWrongType([])) as Array<string | null>
@@ -107,6 +123,14 @@ export class RedisRecords implements Records {
 
   #mark (name: string): string {
     return `${this.#prefix}mark:${name}`
+  }
+
+  #lease (name: string): string {
+    return `${this.#prefix}lease:${name}`
+  }
+
+  #text (name: string): string {
+    return `${this.#prefix}text:${name}`
   }
 }
 

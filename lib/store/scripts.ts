@@ -121,6 +121,21 @@ for entry = 1, #ARGV, 2 do
 end
 `)
 
+/** KEYS lease; ARGV owner, lifetime */
+export const LEASE: Script = defineScript(`${CLEAR}
+clear(KEYS[1], 'string')
+local owner = redis.call('GET', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`)
+
+/** KEYS lease; ARGV owner */
+export const RELEASE: Script = defineScript(`${CLEAR}
+clear(KEYS[1], 'string')
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+`)
+
 /** KEYS mark; ARGV value, or nothing for now, lifetime. Gives what time it is, in milliseconds. */
 export const MARK: Script = defineScript(`${NOW}${RAISE}
 raise(KEYS[1], ARGV[1] == '' and now or ARGV[1], ARGV[2])

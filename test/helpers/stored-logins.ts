@@ -31,14 +31,15 @@ export class StoredLogins {
     const realm = ['auth0', issuer, clientId]
     this.#store = new RedisStore({ client, ...TIMES })
     this.#indexes = new LoginIndexes({ store: this.#store, realm, ...TIMES, maxSessions: null })
-    this.#seal = createSeal([secret], JSON.stringify(['stored session 1', ...realm]), TIMES.absoluteTimeout)
+    this.#seal = createSeal([secret], JSON.stringify(['stored session 2', ...realm]), TIMES.absoluteTimeout)
     this.#idToken = idToken
   }
 
   /** Logs somebody in, and gives the id of the session as `sessions.list` has it. */
   async add (user: User): Promise<string> {
     const session = nameOf(random(24))
-    const login: NewLogin = { id: random(16), user, idToken: this.#idToken, stepUp: {}, begunBy: { id: random(16), returnTo: '/profile' }, issuedAt: now() }
+    const tokens = { refreshToken: null, access: [], refreshes: 0 }
+    const login: NewLogin = { id: random(16), user, idToken: this.#idToken, tokens, ownClaims: [], stepUp: {}, begunBy: { id: random(16), returnTo: '/profile' }, issuedAt: now() }
     const { places, notAfter } = await this.#indexes.enter(session, login)
     const sealed = this.#seal.seal({ session, userAgent: USER_AGENT, login: { ...login, data: {}, createdAt: now() } })
     const idleTimeout = TIMES.idleTimeout * 1000

@@ -1,0 +1,47 @@
+import type { TokenEndpointResponse, TokenEndpointResponseHelpers } from 'openid-client'
+import { FST_AUTH0_PROVIDER_FAILED } from '../errors.ts'
+import { ProviderFailure } from './failures.ts'
+
+const MAX_EXPIRES_IN = 2 ** 31 - 1 // seconds; what some say for "never"
+const TYPES = new Map(Object.entries({ bearer: 'Bearer', dpop: 'DPoP' } as const))
+
+/** Tokens, as the token endpoint gave them. */
+export interface Tokens {
+  accessToken: string
+  /** How an API wants it (RFC 6750, RFC 9449). */
+  type: 'Bearer' | 'DPoP'
+  refreshToken: string | null
+  /** As granted; the specification lets a provider leave it out when it is what was asked for (RFC 6749 §5.1). */
+  scope: string | null
+  /** Seconds; `null` when the provider did not say. */
+  expiresIn: number | null
+}
+
+/** What openid-client makes of an answer of the token endpoint. */
+export type TokenAnswer = TokenEndpointResponse & TokenEndpointResponseHelpers
+
+/**
+ * @param allowed the type that was asked for
+ * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+ */
+export function parseTokens (granted: TokenAnswer, allowed: Tokens['type'] = 'Bearer'): Tokens {
+  const type = TYPES.get(granted.token_type)
+  if (type !== allowed) throw unusable(`"token_type" is not ${allowed}`)
+  return {
+    accessToken: granted.access_token,
+    type,
+    refreshToken: granted.refresh_token ?? null,
+    scope: granted.scope ?? null,
+    expiresIn: parseExpiresIn(granted.expires_in)
+  }
+}
+
+function parseExpiresIn (expiresIn: number | undefined): number | null {
+  if (expiresIn === undefined) return null
+  if (expiresIn < 1 || expiresIn > MAX_EXPIRES_IN) throw unusable('"expires_in" is no time')
+  return Math.floor(expiresIn)
+}
+
+function unusable (reason: string): Error {
+  return new FST_AUTH0_PROVIDER_FAILED({ cause: new ProviderFailure(`token endpoint: ${reason}`) })
+}

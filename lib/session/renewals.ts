@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../errors.ts'
+import type { Records } from '../store/records.ts'
+import type { Login, Renewal, RenewedLogin } from './sessions.ts'
+
+/** Milliseconds after which others go on when a process died in the middle of its work; who is alive asks for more. */
+const LEASE = 3000
+const POLL = 25 // milliseconds
+const MAX_WAIT = 15_000 // milliseconds
+const MAX_ATTEMPTS = 3 // when others renew the same login for something else, without a lease
+
+/** A login as it is kept, with what belongs to it there. */
+export interface Kept {
+  readonly login: Login
+}
+
+/** Where the login of one session is kept. */
+export interface LoginKeeper<K extends Kept> {
+  /** Names the session for all who share it. */
+  readonly name: string
+  /** As it is kept by now; `null` when the session has ended. */
+  load (): Promise<K | null>
+  /** Keeps it renewed, unless somebody else renewed it since. Gives what is kept now; `null` when the session has ended. */
+  replace (before: K, renewed: RenewedLogin): Promise<Renewed<K> | null>
+  end (): Promise<unknown>
+}
+
+/** What became of a renewal, and whether this very call did the work. */
+export interface Renewed<K extends Kept> {
+  readonly kept: K
+  readonly isOwn: boolean
+}
+
+/** Renews logins: one piece of work at a time for each session, in all processes that share the records. */
+export class Renewals<K extends Kept> {
+  readonly #records: Pick<Records, 'lease' | 'release'>
+  readonly #underWay = new Map<string, Promise<Renewed<K>>>()
+
+  constructor (records: Pick<Records, 'lease' | 'release'>) {
+    this.#records = records
+  }
+
+  /**
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when the session has ended
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 when others are at it for too long
+   */
+  async run (keeper: LoginKeeper<K>, work: Renewal): Promise<Renewed<K>> {
+    const name = `${keeper.name} ${work.name}`
+    const known = this.#underWay.get(name)
+    if (known !== undefined) return { ...await known, isOwn: false }
+    const run = this.#runAlone(keeper, work).finally(() => this.#underWay.delete(name))
+    this.#underWay.set(name, run)
+    return run
+  }
+
+  async #runAlone (keeper: LoginKeeper<K>, work: Renewal): Promise<Renewed<K>> {
+    const release = await this.#lease(keeper.name)
+    try {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const before = present(await keeper.load())
+        if (work.isDone(before.login)) return { kept: before, isOwn: false }
+        const renewed = await work.run(before.login).catch(error => this.#verifyFinal(keeper, before, error))
+        if (renewed === null) continue
+        const result = await keeper.replace(before, renewed)
+        if (result === null) work.discard(renewed)
+        if (present(result).isOwn) return present(result)
+      }
+      throw new FST_AUTH0_PROVIDER_UNAVAILABLE()
+    } finally {
+      await release()
+    }
+  }
+
+  /** A refresh token that is refused ends the session, unless it is one of yesterday: then gives `null`, for another attempt. */
+  async #verifyFinal (keeper: LoginKeeper<K>, before: K, error: unknown): Promise<null> {
+    if (!(error instanceof FST_AUTH0_REFRESH_TOKEN_REFUSED)) throw error
+    const { login } = present(await keeper.load())
+    if (login.tokens.refreshes !== before.login.tokens.refreshes) return null
+    await keeper.end()
+    throw error
+  }
+
+  /** Waits until nobody else is at it, and gives what lets the next one. */
+  async #lease (name: string): Promise<() => Promise<void>> {
+    const owner = randomBytes(16).toString('base64url')
+    const hold = () => this.#records.lease(name, owner, LEASE)
+    const waitsUntil = performance.now() + MAX_WAIT
+    while (!await hold()) {
+      if (performance.now() > waitsUntil) throw new FST_AUTH0_PROVIDER_UNAVAILABLE()
+      await delay(POLL * (1 + Math.random()))
+    }
+    const timer = setInterval(() => hold().catch(() => {}), LEASE / 3) // once it is lost, `replace` sees what others did
+    return async () => {
+      clearInterval(timer)
+      await this.#records.release(name, owner).catch(() => {}) // it ends by itself
+    }
+  }
+}
+
+function present<T> (kept: T | null): T {
+  if (kept === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+  return kept
+}

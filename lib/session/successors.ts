@@ -1,0 +1,103 @@
+import { FifoMap } from 'toad-cache'
+import type { Records } from '../store/records.ts'
+import { Renewals, type Kept } from './renewals.ts'
+import { hashedName } from './revocations.ts'
+import type { Seal } from './seal.ts'
+import type { Login, Renewal, RenewedLogin } from './sessions.ts'
+
+const LIFETIME = 60_000 // milliseconds
+const REMEMBERED = 10_000
+
+/** Where successors are shared with other processes. */
+export interface SharedSuccessors {
+  records: Pick<Records, 'keep' | 'recall'>
+  seal: Seal
+  /** Whatever else has the same records: logins of another instance, client or provider are not meant. */
+  realm: readonly string[]
+}
+
+interface SealedSuccessor {
+  id: string
+  renewed: RenewedLogin
+}
+
+/**
+ * What refreshes brought, for requests that come with what there was before: sent at the same time, or by a browser that the answer did not reach. A
+ * refresh token that is used a second time would end the session at many a provider (RFC 9700 §4.14.2).
+ */
+export class Successors {
+  readonly #known = new FifoMap<{ renewed: RenewedLogin, turn: number }>(REMEMBERED, LIFETIME)
+  readonly #renewals: Renewals<Kept>
+  readonly #shared: SharedSuccessors | null
+  #turn = 0
+
+  constructor (records: Pick<Records, 'lease' | 'release'>, shared: SharedSuccessors | null) {
+    this.#renewals = new Renewals(records)
+    this.#shared = shared
+  }
+
+  /** Counts renewals; whoever notes it can ask later which were there by then. */
+  get turn (): number {
+    return this.#turn
+  }
+
+  /** The login with what it became, as far as this process knows. */
+  newest (login: Login): Login {
+    return newer(login, this.#known.get(login.id)?.renewed)
+  }
+
+  /** Whether this process knew by a turn what the login became. */
+  wereKnownBy (turn: number, { id }: Login): boolean {
+    return (this.#known.get(id)?.turn ?? Infinity) <= turn
+  }
+
+  /**
+   * Renews a login that is kept where it cannot be read again: by the browser, or by a session that the request has read. Gives what changed, and
+   * whether this request has to keep it.
+   *
+   * @param isOver whether the session has ended meanwhile
+   */
+  async renew (login: Login, work: Renewal, { isOver, end }: { isOver: () => Promise<boolean>, end: () => Promise<unknown> }): Promise<{ renewed: RenewedLogin, isOwn: boolean }> {
+    const load = async () => await isOver() ? null : { login: await this.#load(login) }
+    const { kept, isOwn } = await this.#renewals.run({
+      name: login.id,
+      load,
+      replace: async (before, renewed) => {
+        const now = await load()
+        if (now === null || now.login.tokens.refreshes !== before.login.tokens.refreshes) return now && { kept: now, isOwn: false }
+        await this.#add(login, renewed)
+        return { kept: { login: { ...login, ...renewed } }, isOwn: true }
+      },
+      end
+    }, work)
+    return { renewed: changeOf(kept.login), isOwn }
+  }
+
+  /** As `newest`, as far as any process knows. */
+  async #load (login: Login): Promise<Login> {
+    const newest = this.newest(login)
+    if (this.#shared === null) return newest
+    const { records, seal, realm } = this.#shared
+    const kept = seal.open(await records.recall(nameOf(realm, login)) ?? '') as SealedSuccessor | null
+    return kept?.id === login.id ? newer(newest, kept.renewed) : newest
+  }
+
+  async #add (login: Login, renewed: RenewedLogin): Promise<void> {
+    this.#known.set(login.id, { renewed, turn: ++this.#turn })
+    if (this.#shared === null) return
+    const { records, seal, realm } = this.#shared
+    await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
+  }
+}
+
+function newer (login: Login, renewed: RenewedLogin | undefined): Login {
+  return renewed !== undefined && renewed.tokens.refreshes > login.tokens.refreshes ? Object.freeze({ ...login, ...renewed }) : login
+}
+
+function changeOf ({ user, idToken, tokens, issuedAt }: Login): RenewedLogin {
+  return { user, idToken, tokens, issuedAt }
+}
+
+function nameOf (realm: readonly string[], { id }: Login): string {
+  return hashedName('successor', realm, id)
+}

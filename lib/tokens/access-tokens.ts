@@ -1,0 +1,105 @@
+import {
+  FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
+  FST_AUTH0_SESSION_UNAVAILABLE
+} from '../errors.ts'
+import type { AnyRequest } from '../fastify.ts'
+import { ProviderFailure } from '../provider/failures.ts'
+import type { AccessToken, Session } from '../session/sessions.ts'
+import { isFresh, isValid, nameOfTarget, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
+import type { Refresh } from './refresh.ts'
+
+const MINIMUM_LIFETIME = 60 // seconds
+const RETRY_AFTER = 5 // seconds, where the provider does not say
+
+const PASSING = [FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_SESSION_UNAVAILABLE]
+
+/** Which access token is wanted, and how fresh. What is not given is as at the login. */
+export interface AccessTokenOptions extends TargetOptions {
+  /** Seconds for which it has to be good; for a token that never lives that long, half of its life. Default: 60. */
+  minimumLifetime?: number | undefined
+  /** Gets a new one, e.g. because an API refused the one there is. Default: `false`. */
+  forceRefresh?: boolean | undefined
+}
+
+/** An access token, and what it is good for. */
+export interface TokenSet {
+  accessToken: string
+  /** How an API wants it: `Authorization: Bearer …` (RFC 6750) or `DPoP …` (RFC 9449). */
+  tokenType: 'Bearer' | 'DPoP'
+  /** As granted, which may be less than was asked for (RFC 6749 §5.1); `null` when nobody said. */
+  scope: string | null
+  /** The API that was asked for; `null` when none was named. */
+  audience: string | null
+  /** Seconds since the epoch; `null` when the provider did not say. */
+  expiresAt: number | null
+}
+
+/**
+ * Gives an access token of a session: the one that is there while it is good, else a new one, for which one request asks however many need it.
+ *
+ * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when nobody is logged in
+ * @throws {FST_AUTH0_REFRESH_TOKEN_MISSING} 401
+ * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401 when the provider ended the login; the session has ended, too
+ * @throws {FST_AUTH0_INTERACTION_REQUIRED} 401
+ * @throws {FST_AUTH0_ACCESS_TOKEN_DENIED} 403
+ * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`; the session goes on
+ * @throws {FST_AUTH0_PROVIDER_FAILED} 502; the session goes on
+ * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
+ */
+export type GetTokenSet = (session: Session, request: AnyRequest, options?: AccessTokenOptions) => Promise<TokenSet>
+
+export function createAccessTokens (refresh: Refresh): GetTokenSet {
+  return async (session, request, options = {}) => {
+    verifyOptions(options)
+    const { login } = session
+    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const { minimumLifetime = MINIMUM_LIFETIME, forceRefresh = false } = options
+    const target = targetOf(login.tokens, options)
+    const present = tokenFor(login.tokens, target)
+    const isWanted = (token: AccessToken | null) =>
+      token !== null && isFresh(token, minimumLifetime) && !(forceRefresh && token.token === present?.token)
+    if (isWanted(present)) return toTokenSet(present as AccessToken)
+    const fallback = present !== null && !forceRefresh && isValid(present) ? present : null
+    if (fallback !== null && login.tokens.refreshToken === null) return toTokenSet(fallback)
+    try {
+      const { tokens } = await session.renew({
+        ...refresh(target, request), name: nameOfTarget(target), isDone: login => isWanted(tokenFor(login.tokens, target))
+      })
+      return toTokenSet(tokenFor(tokens, target) as AccessToken)
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      if (fallback === null) throw unavailable(error)
+      request.log.warn({ err: error }, 'access token not renewed: the one there is goes on')
+      return toTokenSet(fallback)
+    }
+  }
+}
+
+function toTokenSet ({ token, type, granted, audience, expiresAt }: AccessToken): TokenSet {
+  return { accessToken: token, tokenType: type, scope: granted, audience, expiresAt }
+}
+
+/** Whether it says nothing about the login: the same may work in a moment. */
+function isPassing (error: unknown): error is Error {
+  return PASSING.some(Passing => error instanceof Passing)
+}
+
+/** Whatever it was: a 503 that says when to try again (RFC 9110 §10.2.3), as a handler that does not catch it answers with. */
+function unavailable (error: Error): Error {
+  const known = error instanceof FST_AUTH0_SESSION_UNAVAILABLE ? error : new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: error.cause ?? error })
+  const { cause } = known
+  const seconds = (cause instanceof ProviderFailure ? cause.retryAfter : null) ?? RETRY_AFTER
+  return Object.assign(known, { headers: { 'retry-after': String(seconds) } })
+}
+
+function verifyOptions ({ audience, scope, organization, minimumLifetime = 0, forceRefresh = false }: AccessTokenOptions): void {
+  for (const [name, value] of Object.entries({ audience, scope, organization })) {
+    verify(value === undefined || (typeof value === 'string' && value !== ''), `"${name}" must be a string`)
+  }
+  verify(Number.isFinite(minimumLifetime) && minimumLifetime >= 0, '"minimumLifetime" must be a number of seconds')
+  verify(typeof forceRefresh === 'boolean', '"forceRefresh" must be true or false')
+}
+
+function verify (isRight: boolean, problem: string): void {
+  if (!isRight) throw new FST_AUTH0_OPTIONS_INVALID(`- getAccessToken: ${problem}`)
+}

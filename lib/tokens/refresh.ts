@@ -1,0 +1,59 @@
+import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_MISSING } from '../errors.ts'
+import type { AnyRequest } from '../fastify.ts'
+import { ProviderFailure } from '../provider/failures.ts'
+import type { Provider } from '../provider/provider.ts'
+import type { Login, Renewal, RenewedLogin, User } from '../session/sessions.ts'
+import { differenceFromLogin, idTokenHint, renewedTokens, type Target } from './login-tokens.ts'
+
+/** The work of a refresh: for one access token, and on behalf of one request. */
+export type Refresh = (target: Target, request: AnyRequest) => Pick<Renewal, 'run' | 'discard'>
+
+export function createRefresh (provider: Pick<Provider, 'refresh' | 'revoke'>): Refresh {
+  /** Milliseconds since the epoch: until then the provider asked not to be asked. */
+  let pausedUntil = 0
+
+  async function run (target: Target, login: Login): Promise<RenewedLogin> {
+    const { user, issuedAt, tokens: { refreshToken } } = login
+    if (refreshToken === null) throw new FST_AUTH0_REFRESH_TOKEN_MISSING(remedyFor(login))
+    if (Date.now() < pausedUntil) throw paused()
+    const { iss, sub, auth_time: authTime } = user
+    const { tokens, identity } = await provider.refresh(refreshToken, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt }).catch(pause)
+    return {
+      user: identity === null ? user : renewedUser(login, identity.user),
+      idToken: identity === null ? login.idToken : idTokenHint(identity.idToken),
+      issuedAt: identity?.issuedAt ?? issuedAt,
+      tokens: renewedTokens(login.tokens, target, tokens)
+    }
+  }
+
+  return target => ({
+    run: login => run(target, login),
+    discard ({ tokens: { refreshToken } }) {
+      if (refreshToken !== null) provider.revoke(refreshToken).catch(() => {}) // which never fails
+    }
+  })
+
+  function pause (error: unknown): never {
+    const { cause } = error as Error
+    if (cause instanceof ProviderFailure && cause.retryAfter !== null) pausedUntil = Date.now() + cause.retryAfter * 1000
+    throw error
+  }
+
+  function paused (): Error {
+    const seconds = Math.ceil((pausedUntil - Date.now()) / 1000)
+    return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: new ProviderFailure('refresh: the provider asked not to be asked yet', seconds) })
+  }
+}
+
+/** What a new ID token says, but for what `onLogin` said better. */
+function renewedUser ({ user, ownClaims }: Login, claims: User): User {
+  const changed = Object.entries(claims).filter(([name]) => !ownClaims.includes(name))
+  return { ...user, ...Object.fromEntries(changed) }
+}
+
+function remedyFor ({ tokens: { access: [first] } }: Login): string {
+  const wasAskedFor = first?.scope?.split(' ').includes('offline_access') === true
+  return wasAskedFor
+    ? 'The identity provider did not grant "offline_access": allow it there, for the API and for this application'
+    : 'To get one, add "offline_access" to "authorizationParams.scope"'
+}

@@ -1,0 +1,178 @@
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { MemoryStore, type AccessTokenOptions, type Auth0Options } from '../lib/index.ts'
+import { buildApp, type BuildOptions } from './helpers/app.ts'
+import { travelInTime } from './helpers/clock.ts'
+import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
+
+const SCOPE = 'openid profile email offline_access'
+const API = 'https://api.example.com'
+const OTHER = 'https://other.example.com'
+
+t.test('access tokens', { skip: skipWithoutRedis }, async t => {
+  const redis = await startRedis(t)
+  const kinds: Record<string, () => Auth0Options> = {
+    'encrypted cookies': () => ({}),
+    'encrypted cookies, with revocations in Redis': () => ({ revocations: { redis: redis.url } }),
+    'a MemoryStore': () => ({ session: { store: new MemoryStore() } }),
+    Redis: () => ({ session: { redis: redis.url } })
+  }
+  for (const [name, auth0] of Object.entries(kinds)) {
+    t.test(name, async t => {
+      t.test('the one that came with the login, while it is good', async t => {
+        const { token, provider, app, last } = await build(t, { auth0: auth0() })
+        const first = await token()
+        t.match(provider.tokenInfo(first.accessToken), { sub: 'auth0|ada', audience: API })
+        t.match(first, { tokenType: 'Bearer', audience: API, scope: SCOPE })
+        t.ok(Math.abs(first.expiresAt - Date.now() / 1000 - 3600) < 10)
+        t.same(await token(), first)
+        t.equal(await app.auth0.getAccessToken(last()), first.accessToken)
+        t.same(await app.auth0.getTokenSet(last()), first)
+        t.equal(provider.refreshes.length, 0)
+      })
+
+      t.test('D12, D13 a new one when it is over, and the next refresh with the newest refresh token', async t => {
+        const { token, provider, clock } = await build(t, { auth0: auth0() })
+        const seen = [await token()]
+        for (let time = 0; time < 3; time++) {
+          clock.advance(3600)
+          seen.push(await token())
+          t.same(await token(), seen.at(-1), 'which is kept')
+          t.equal(provider.refreshes.length, time + 1)
+        }
+        t.equal(new Set(seen.map(({ accessToken }) => accessToken)).size, 4)
+        t.equal(new Set(provider.refreshes.map(({ params }) => params.get('refresh_token'))).size, 3)
+        t.equal(provider.reuses, 0)
+        t.notOk(provider.refreshes[0]!.params.has('scope'), 'what is not named is as at the login (RFC 6749 §6)')
+        provider.rotation = false
+        for (let time = 0; time < 2; time++) {
+          clock.advance(3600)
+          await token()
+        }
+        const [one, other] = provider.refreshes.slice(-2).map(({ params }) => params.get('refresh_token'))
+        t.equal(one, other, 'D12 without rotation the old one stays')
+      })
+
+      t.test('D14 fifty requests at once make one refresh, and one of them sets the cookie', async t => {
+        const { token, provider, clock, requestAtOnce } = await build(t, { auth0: auth0() })
+        await token()
+        clock.advance(3600)
+        const answers = await requestAtOnce(50)
+        t.same(answers.map(({ statusCode }) => statusCode), Array.from({ length: 50 }, () => 200))
+        t.equal(new Set(answers.map(answer => answer.json().accessToken)).size, 1)
+        t.equal(provider.refreshes.length, 1)
+        const isInCookie = auth0().session === undefined
+        t.equal(answers.filter(({ headers }) => headers['set-cookie'] !== undefined).length, isInCookie ? 1 : 0)
+      })
+
+      t.test('each API and scope has its own, from one refresh token', async t => {
+        const { token, provider } = await build(t, { auth0: auth0() })
+        const first = await token()
+        const other = await token({ audience: OTHER, scope: 'write:b read:a' })
+        t.match(provider.tokenInfo(other.accessToken), { audience: OTHER })
+        t.match(other, { audience: OTHER, scope: 'read:a write:b' })
+        t.same(await token({ audience: OTHER, scope: 'read:a  write:b' }), other, 'the order of the words is nothing')
+        const narrow = await token({ scope: 'openid' })
+        t.not(narrow.accessToken, first.accessToken)
+        t.equal(narrow.audience, API)
+        t.same([await token(), await token({ audience: API, scope: SCOPE }), await token({ scope: 'openid' })], [first, first, narrow])
+        t.same(provider.refreshes.map(({ params }) => [params.get('audience'), params.get('scope')]), [[OTHER, 'read:a write:b'], [null, 'openid']])
+      })
+
+      t.test('D7 the scope that was granted is what is told', async t => {
+        const { token, provider } = await build(t, { auth0: auth0() })
+        provider.grantScope = () => 'read:a'
+        t.equal((await token({ audience: OTHER, scope: 'read:a write:b' })).scope, 'read:a')
+        t.equal((await token({ audience: OTHER, scope: 'read:a write:b' })).scope, 'read:a')
+        t.equal(provider.refreshes.length, 1, 'it is kept by what was asked for')
+      })
+
+      t.test('minimumLifetime and forceRefresh', async t => {
+        const { token, provider, clock } = await build(t, { auth0: auth0() })
+        const first = await token()
+        clock.advance(3000)
+        t.same(await token({ minimumLifetime: 100 }), first)
+        const second = await token({ minimumLifetime: 1000 })
+        t.not(second.accessToken, first.accessToken)
+        t.not((await token({ forceRefresh: true })).accessToken, second.accessToken)
+        t.equal(provider.refreshes.length, 2)
+        for (const wrong of [{ minimumLifetime: -1 }, { minimumLifetime: '1' }, { audience: '' }, { scope: 1 }, { forceRefresh: 'yes' }]) {
+          t.match(await token(wrong as AccessTokenOptions), { statusCode: 500, code: 'FST_AUTH0_OPTIONS_INVALID', message: new RegExp(`"${Object.keys(wrong)[0]}" must be`) })
+        }
+      })
+
+      t.test('tokens that live shorter than is asked for are renewed when half of their life is over', async t => {
+        const { token, provider, clock } = await build(t, { auth0: auth0() }, 30)
+        const first = await token()
+        clock.advance(10)
+        t.same(await token(), first)
+        clock.advance(10)
+        t.not((await token()).accessToken, first.accessToken)
+        t.equal(provider.refreshes.length, 1)
+      })
+
+      t.test('D6 of a token whose lifetime is not told it is assumed that it is short; without a refresh token it goes on', async t => {
+        const { token, clock } = await build(t, { auth0: auth0() }, null)
+        const first = await token()
+        t.equal(first.expiresAt, null)
+        clock.advance(400)
+        t.not((await token()).accessToken, first.accessToken)
+        const { token: lone, clock: later } = await build(t, { auth0: { ...auth0(), authorizationParams: { scope: 'openid' } } }, null)
+        const only = await lone()
+        later.advance(4000)
+        t.same(await lone(), only)
+      })
+
+      t.test('no refresh token: the error says what is missing', async t => {
+        for (const [scope, advice] of [['openid', /add "offline_access" to "authorizationParams.scope"/], [SCOPE, /did not grant "offline_access": allow it/]] as const) {
+          const { token, clock } = await build(t, { auth0: { ...auth0(), authorizationParams: { scope } } }, 3600, { grantsOffline: false })
+          const first = await token()
+          clock.advance(3590)
+          t.same(await token(), first, 'it is used to its last second')
+          clock.advance(20)
+          t.match(await token(), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING', message: advice })
+          t.match(await token({ audience: OTHER }), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING' })
+        }
+      })
+
+      t.test('nobody logged in, or another site', async t => {
+        const { app, browser } = await build(t, { auth0: auth0() })
+        t.match((await app.inject('/token')).json(), { statusCode: 401, code: 'FST_AUTH0_LOGIN_REQUIRED' })
+        const copy = { cookie: browser.cookies.header(new URL('https://app.example.com')), 'sec-fetch-site': 'cross-site', 'x-forwarded-proto': 'https' }
+        t.match((await app.inject({ method: 'POST', url: '/token', headers: copy })).json(), { statusCode: 403, code: 'FST_AUTH0_CROSS_SITE_REQUEST' })
+      })
+    })
+  }
+})
+
+/** Somebody logged in, on an application that tells their tokens. */
+async function build (t: Test, options: BuildOptions, lifetime: number | null = 3600, more: { grantsOffline?: boolean } = {}) {
+  const clock = travelInTime(t)
+  let last: Parameters<FastifyInstance['auth0']['getUser']>[0]
+  const built = await buildApp(t, {
+    ...options,
+    auth0: { authorizationParams: { scope: SCOPE, audience: API }, ...options.auth0 },
+    routes: app => {
+      app.addHook('onRequest', async request => { last = request })
+      app.route<{ Querystring: { options?: string } }>({
+        method: ['GET', 'POST'],
+        url: '/token',
+        handler: async ({ auth0, query }) => auth0.getTokenSet(query.options === undefined ? undefined : JSON.parse(query.options))
+      })
+    }
+  })
+  const { browser, provider } = built
+  Object.assign(provider, { accessTokenLifetime: lifetime ?? undefined, ...more })
+  await browser.login('/login?returnTo=/me')
+  return {
+    ...built,
+    clock,
+    last: () => last,
+    token: async (wanted?: AccessTokenOptions) =>
+      (await browser.fetch(`/token${wanted === undefined ? '' : `?options=${encodeURIComponent(JSON.stringify(wanted))}`}`)).json(),
+    requestAtOnce: (count: number) => {
+      const headers = { cookie: browser.cookies.header(new URL('https://app.example.com')), 'x-forwarded-proto': 'https' }
+      return Promise.all(Array.from({ length: count }, () => built.app.inject({ url: '/token', headers })))
+    }
+  }
+}
