@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { now } from './clock.ts'
 import { FST_AUTH0_STORE_REQUIRED } from './errors.ts'
+import { publish } from './events.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
 import type { ProviderLogout, Sessions } from './session/sessions.ts'
@@ -20,7 +21,7 @@ export type BackchannelLogout = (logoutToken: string) => Promise<number>
 
 /** What a back-channel logout needs. */
 export interface BackchannelLogoutServices {
-  config: Pick<Config, 'preset' | 'clientId' | 'clockTolerance' | 'acceptUntypedLogoutTokens'>
+  config: Pick<Config, 'name' | 'preset' | 'clientId' | 'clockTolerance' | 'acceptUntypedLogoutTokens'>
   provider: Pick<Provider, 'signer'>
   sessions: Pick<Sessions, 'endByProvider' | 'seenTokens'>
   log: FastifyBaseLogger
@@ -28,7 +29,7 @@ export interface BackchannelLogoutServices {
 
 /** @see OpenID Connect Back-Channel Logout 1.0 §2.6, §2.7 */
 export function createBackchannelLogout ({ config, provider, sessions, log }: BackchannelLogoutServices): BackchannelLogout {
-  const { clientId, clockTolerance } = config
+  const { name, clientId, clockTolerance } = config
   const mustBeTyped = config.preset.typesLogoutTokens && !config.acceptUntypedLogoutTokens
 
   return async logoutToken => {
@@ -43,6 +44,7 @@ export function createBackchannelLogout ({ config, provider, sessions, log }: Ba
     const count = await sessions.endByProvider(logoutOf(token))
     // Not before: a provider that tries again after a fault of the store must not be told that all is done.
     await sessions.seenTokens.add(id, lifetime(token, clockTolerance))
+    publish('backchannel-logout', { instance: name, sessions: count })
     log.info({ sessions: count }, 'the provider logged somebody out')
     return count
   }

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Addresses } from './addresses.ts'
+import { publish } from './events.ts'
 import { FST_AUTH0_LOGOUT_INCOMPLETE, FST_AUTH0_SESSION_UNAVAILABLE } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
@@ -51,11 +52,12 @@ export function wantsPage ({ headers }: AnyRequest): boolean {
 }
 
 /** @throws what `onError` throws, for the application's error handler */
-export function createErrorAnswer ({ onError, paths }: Config, addresses: Addresses): ErrorAnswer {
+export function createErrorAnswer ({ name, onError, paths }: Config, addresses: Addresses): ErrorAnswer {
   return async (thrown, request, reply, loginQuery) => {
     const error = thrown ?? new Error('nothing was thrown') // hooks may throw `null`
     const { code, statusCode, message } = describe(error)
     log(error, statusCode, request)
+    publish('refusal', { instance: name, requestId: request.id, code, statusCode })
     if (statusCode === 503) reply.header('retry-after', retryAfter(error))
     // A hook of the application sees what it knows: its own server's request and reply.
     const answer = onError?.(error, request as FastifyRequest, reply as unknown as FastifyReply)

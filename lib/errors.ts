@@ -123,6 +123,6 @@ export const FST_AUTH0_SESSION_DATA_INVALID: ErrorClass =
 export const FST_AUTH0_SESSION_WRITTEN: ErrorClass =
   createError('FST_AUTH0_SESSION_WRITTEN', 'The session cannot change any more: the headers of this answer were written already')
 
-/** `onLogin` returned something that is not the same user: an object with the same `sub` and `iss`. */
+/** `onLogin` or `onRefresh` returned something that is not the same user: an object with the same `sub` and `iss`. */
 export const FST_AUTH0_USER_INVALID: ErrorClass =
-  createError('FST_AUTH0_USER_INVALID', 'onLogin must return a user with the same "iss" and "sub", or nothing')
+  createError('FST_AUTH0_USER_INVALID', 'A hook must return a user with the same "iss" and "sub", or nothing')

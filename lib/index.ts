@@ -23,9 +23,10 @@ import { createRefresh } from './tokens/refresh.ts'
 export * from './errors.ts'
 export type { ActiveSession, ActiveSessions } from './active-sessions.ts'
 export type { Auth0 } from './auth0.ts'
+export type { BackchannelLogoutMessage, EventMessages, LoginMessage, LogoutMessage, RefreshMessage, RefusalMessage } from './events.ts'
 export type { CompletedLogin, LoginOptions } from './login.ts'
 export type { LogoutOptions } from './logout.ts'
-export type { Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RevocationOptions, Routes, SessionOptions } from './options.ts'
+export type { Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RefreshEvent, RevocationOptions, Routes, SessionOptions } from './options.ts'
 export type { Guard, RequireAuth } from './guard/require-auth.ts'
 export type { RequireAuthOptions } from './guard/conditions.ts'
 export type { RequestAuth0, SessionInfo } from './request-auth.ts'
@@ -54,7 +55,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const addresses = createAddresses(config)
   const provider = createProvider(config, app.log)
   const { sessions, transactions } = await createStorage(app, config)
-  const getTokenSet = createAccessTokens(createRefresh(provider))
+  const getTokenSet = createAccessTokens(createRefresh(config, provider))
   const authOf = decorateRequest(app, config.name, sessions.mustFetch, request =>
     new RequestAuth(config, sessions.open(request), request, addresses.origins, getTokenSet))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession

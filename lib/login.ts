@@ -7,8 +7,9 @@ import { parseAuthorizationParams } from './authorization-params.ts'
 import { parseCallbackAnswer } from './callback-answer.ts'
 import {
   FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
-  FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_USER_INVALID
+  FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED
 } from './errors.ts'
+import { publish } from './events.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { transactionId, TRANSACTION_LIFETIME, type LoginTransaction, type LoginTransactions } from './login-transaction.ts'
 import type { AuthorizationParams, Config } from './options.ts'
@@ -16,6 +17,7 @@ import { ProviderFailure, quote } from './provider/failures.ts'
 import type { Provider } from './provider/provider.ts'
 import type { NewLogin, Session, User } from './session/sessions.ts'
 import { firstTokens, idTokenHint } from './tokens/login-tokens.ts'
+import { asSameUser } from './tokens/same-user.ts'
 
 const MAX_REMEMBERED_RETURN_TO = 256 // characters; it stays in the session
 const REMEMBERED_STATES = 10_000
@@ -138,6 +140,8 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       const login = await finishOnce(request, answer, transaction)
       const { user } = await session.start(login, transaction.replaces)
       end(reply, transaction)
+      publish('login', { instance: config.name, iss: user.iss, sub: user.sub, requestId: request.id })
+      request.log.info({ sub: user.sub }, 'logged in')
       return { user, returnTo, appState }
     } catch (error) {
       if (!isPassing(error)) end(reply, transaction)
@@ -185,9 +189,4 @@ function isPassing (error: unknown): boolean {
 
 function differentClaims (before: User, after: User): string[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(name => !isDeepStrictEqual(before[name], after[name]))
-}
-
-function asSameUser (enriched: User, user: User): User {
-  if (typeof enriched !== 'object' || enriched.sub !== user.sub || enriched.iss !== user.iss) throw new FST_AUTH0_USER_INVALID()
-  return enriched
 }

@@ -2,10 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Addresses } from './addresses.ts'
 import { isCrossSite } from './cross-site.ts'
 import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGOUT_INCOMPLETE, FST_AUTH0_SESSION_UNAVAILABLE } from './errors.ts'
+import { publish } from './events.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
-import type { Session } from './session/sessions.ts'
+import type { Session, User } from './session/sessions.ts'
 
 const MAX_WAIT = 1000 // milliseconds for the provider to revoke a refresh token
 
@@ -59,7 +60,9 @@ export function createLogout ({ config, addresses, provider, sessionOf }: Logout
   }
 
   /** An application that fails must not keep anybody logged in. */
-  async function tell (request: AnyRequest, user: Parameters<NonNullable<Config['onLogout']>>[0]['user']): Promise<void> {
+  async function tell (request: AnyRequest, user: Readonly<User>): Promise<void> {
+    publish('logout', { instance: config.name, iss: user.iss, sub: user.sub, requestId: request.id })
+    request.log.info({ sub: user.sub }, 'logged out')
     try {
       await config.onLogout?.({ user }, request)
     } catch (error) {

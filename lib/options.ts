@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AnyRequest } from './fastify.ts'
 import type { ProviderPreset } from './provider/presets.ts'
-import type { Tokens } from './provider/provider.ts'
+import type { LoginTokenAnswer, Tokens } from './provider/provider.ts'
 import type { UserInfoPolicy } from './provider/user-info.ts'
 import type { User } from './session/sessions.ts'
 import type { RedisClient } from './store/redis-link.ts'
@@ -30,7 +30,17 @@ export interface LoginEvent {
   user: User
   /** What `startInteractiveLogin` was given. */
   appState: unknown
-  /** As the provider gave them. They are secrets, and not kept. */
+  /** As the provider gave them: secrets, which the session keeps sealed. */
+  tokens: LoginTokenAnswer
+}
+
+/** What `onRefresh` sees. */
+export interface RefreshEvent {
+  /** A copy, with the claims of a new ID token where one came: change it, or return another. */
+  user: User
+  /** The API that the access token is for; `null` when none was named. */
+  audience: string | null
+  /** As the provider gave them: secrets, which the session keeps sealed. */
   tokens: Tokens
 }
 
@@ -125,6 +135,8 @@ export interface Auth0Options {
   clientAuthMethod?: 'client_secret_post' | 'client_secret_basic'
   /** Enriches a login by changing `user` or returning another; refuses it by throwing `FST_AUTH0_LOGIN_REFUSED` or another error with a 4xx status. */
   onLogin?: (login: LoginEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
+  /** Sees what a refresh brought, and may enrich the user as `onLogin` does. What it throws is logged; the refresh goes on. */
+  onRefresh?: (refresh: RefreshEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
   /** Sees the end of a session. What it throws is logged; the logout goes on. */
   onLogout?: (logout: { user: Readonly<User> }, request: AnyRequest) => void | Promise<void>
   /** Dresses an error: replies itself, or does nothing for our own page. What it throws goes to the application's error handler. */
@@ -178,6 +190,7 @@ export interface Config extends Readonly<Pick<Required<Auth0Options>,
   readonly rolesClaim: readonly string[]
   readonly permissionsClaim: readonly string[]
   readonly onLogin: Auth0Options['onLogin']
+  readonly onRefresh: Auth0Options['onRefresh']
   readonly onLogout: Auth0Options['onLogout']
   readonly onError: Auth0Options['onError']
 }

@@ -62,6 +62,7 @@ function parse (source: Source, instancePrefix: string): Config {
     rolesClaim: parseClaimPath('rolesClaim', source),
     permissionsClaim: parseClaimPath('permissionsClaim', source),
     onLogin: parseFunction('onLogin', source),
+    onRefresh: parseFunction('onRefresh', source),
     onLogout: parseFunction('onLogout', source),
     onError: parseFunction('onError', source)
   }

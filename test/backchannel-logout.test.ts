@@ -60,7 +60,7 @@ function build (t: Test, { provider = new Provider(), sessions = new CountedSess
     }
   })
   const { log } = Fastify({ logger: { level: 'trace', stream } })
-  const complete = { preset: oidc(provider.issuer), clientId: provider.clientId, clockTolerance: 30, ...typed, ...config }
+  const complete = { name: 'auth0', preset: oidc(provider.issuer), clientId: provider.clientId, clockTolerance: 30, ...typed, ...config }
   const client = createProvider({
     ...complete,
     clientSecret: provider.clientSecret,

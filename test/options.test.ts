@@ -73,6 +73,7 @@ t.test('every option is known, and arrives', async t => {
     pushedAuthorizationRequests: true,
     clientAuthMethod: 'client_secret_basic',
     onLogin () {},
+    onRefresh () {},
     onLogout () {},
     onError () {},
     name: 'staff',

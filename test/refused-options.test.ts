@@ -90,7 +90,7 @@ const others: Refusal[] = [
   ...['a.b', 'a;b', '', 'a=b', 5, 'a'.repeat(65)].map((name): Refusal => [`the cookie name ${JSON.stringify(name)}`, { session: { cookie: { name } } }, 'session.cookie.name', 'must consist of 1 to 64 letters']),
   ...['two words', '1st', 'a-b', '', 5].map((name): Refusal => [`the name ${JSON.stringify(name)}`, { name, session: { cookie: { name: 'sid' } } }, 'name', 'must be a word that can name a property']),
   ...[[], '', ['roles', ''], [5], {}].map((rolesClaim): Refusal => [`the claim path ${JSON.stringify(rolesClaim)}`, { rolesClaim }, 'rolesClaim', 'must be the name of a claim']),
-  ...['onLogin', 'onLogout', 'onError'].map((name): Refusal => [`${name} that is no function`, { [name]: {} }, name, 'must be a function']),
+  ...['onLogin', 'onRefresh', 'onLogout', 'onError'].map((name): Refusal => [`${name} that is no function`, { [name]: {} }, name, 'must be a function']),
   ['parameters in a word', { authorizationParams: 'openid' }, 'authorizationParams', 'must be an object'],
   ['a scope without openid', { authorizationParams: { scope: 'profile email' } }, 'authorizationParams.scope', 'must contain "openid"'],
   ['a scope that only contains the letters', { authorizationParams: { scope: 'openid2 xopenid' } }, 'authorizationParams.scope', 'must contain "openid"'],

@@ -1,3 +1,4 @@
+import type { FastifyError } from 'fastify'
 import type { Addresses } from '../addresses.ts'
 import { now } from '../clock.ts'
 import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
@@ -5,6 +6,7 @@ import {
   FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_REFRESH_TOKEN_MISSING,
   FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
+import { publish } from '../events.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
 import type { RequestAuth } from '../request-auth.ts'
@@ -36,6 +38,8 @@ export interface RequireAuth {
 
 /** What guards need. */
 export interface GuardServices {
+  /** Of the instance. */
+  name: string
   clockTolerance: number
   addresses: Addresses
   logins: Logins
@@ -60,7 +64,7 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
   return requireAuth as RequireAuth
 }
 
-function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
+function createGuard ({ name, clockTolerance, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
   const isAdmitted = compileConditions(options)
   const stepUp = compileStepUp(options, clockTolerance)
   const organization: LoginQuery = options.organization === undefined ? {} : { organization: options.organization }
@@ -89,6 +93,7 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
   /** A person who navigates goes to log in. Never one who sends a form: its contents would be lost on the way. */
   function sendToLogin (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery): Promise<void> {
     if (!isNavigation(request)) return refuse(request, reply, error, demand)
+    tell(request, error)
     const address = loginRoute(request, demand)
     if (address !== null) return redirect(reply, address)
     return startLogin(request, reply, demand).then(address => redirect(reply, address)).catch(failure => refuse(request, reply, failure))
@@ -113,9 +118,16 @@ function createGuard ({ clockTolerance, addresses, logins, answerError, authOf }
   function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
     reply.header('cache-control', 'no-store')
     if (error instanceof FST_AUTH0_SESSION_UNAVAILABLE) reply.header('retry-after', retryAfter(error))
-    if (!wantsPage(request)) throw error
+    if (!wantsPage(request)) {
+      tell(request, error)
+      throw error
+    }
     const returnTo: LoginQuery = request.method === 'GET' ? { returnTo: pageOf(request) } : {}
     return answerError(error, request, reply, { ...returnTo, ...organization, ...demand }).then(never)
+  }
+
+  function tell (request: AnyRequest, { code, statusCode }: Partial<FastifyError>): void {
+    publish('refusal', { instance: name, requestId: request.id, code: code ?? '', statusCode: statusCode ?? 500 })
   }
 
   /** The page of a request, as the browser calls it. */

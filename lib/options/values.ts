@@ -24,7 +24,7 @@ export function parseOneOf<T extends string | boolean> (name: string, given: T |
   return fallback
 }
 
-export function parseFunction<Name extends 'fetch' | 'onLogin' | 'onLogout' | 'onError'> (name: Name, { options, report }: Source): Auth0Options[Name] {
+export function parseFunction<Name extends 'fetch' | 'onLogin' | 'onRefresh' | 'onLogout' | 'onError'> (name: Name, { options, report }: Source): Auth0Options[Name] {
   const given = options[name]
   if (given !== undefined && typeof given !== 'function') report(name, 'must be a function')
   return given

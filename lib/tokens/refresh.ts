@@ -1,37 +1,72 @@
+import type { FastifyError } from 'fastify'
 import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_MISSING } from '../errors.ts'
+import { publish } from '../events.ts'
 import type { AnyRequest } from '../fastify.ts'
+import type { Config } from '../options.ts'
 import { ProviderFailure } from '../provider/failures.ts'
-import type { Provider } from '../provider/provider.ts'
+import type { Provider, Tokens } from '../provider/provider.ts'
 import type { Login, Renewal, RenewedLogin, User } from '../session/sessions.ts'
+import { asSameUser } from './same-user.ts'
 import { differenceFromLogin, idTokenHint, renewedTokens, type Target } from './login-tokens.ts'
 
 /** The work of a refresh: for one access token, and on behalf of one request. */
 export type Refresh = (target: Target, request: AnyRequest) => Pick<Renewal, 'run' | 'discard'>
 
-export function createRefresh (provider: Pick<Provider, 'refresh' | 'revoke'>): Refresh {
+export function createRefresh ({ name: instance, onRefresh }: Pick<Config, 'name' | 'onRefresh'>, provider: Pick<Provider, 'refresh' | 'revoke'>): Refresh {
   /** Milliseconds since the epoch: until then the provider asked not to be asked. */
   let pausedUntil = 0
 
-  async function run (target: Target, login: Login): Promise<RenewedLogin> {
+  async function run (target: Target, request: AnyRequest, login: Login): Promise<RenewedLogin> {
+    const startedAt = performance.now()
+    const tell = (code: string | null) => {
+      const { audience, scope } = target
+      const { user: { iss, sub } } = login
+      publish('refresh', { instance, iss, sub, requestId: request.id, audience, scope, code, milliseconds: performance.now() - startedAt })
+    }
+    try {
+      const renewed = await refresh(target, request, login)
+      tell(null)
+      request.log.debug({ sub: login.user.sub, audience: target.audience }, 'access token renewed')
+      return renewed
+    } catch (error) {
+      tell((error as FastifyError).code)
+      throw error
+    }
+  }
+
+  async function refresh (target: Target, request: AnyRequest, login: Login): Promise<RenewedLogin> {
     const { user, issuedAt, tokens: { refreshToken } } = login
     if (refreshToken === null) throw new FST_AUTH0_REFRESH_TOKEN_MISSING(remedyFor(login))
     if (Date.now() < pausedUntil) throw paused()
     const { iss, sub, auth_time: authTime } = user
     const { tokens, identity } = await provider.refresh(refreshToken, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt }).catch(pause)
     return {
-      user: identity === null ? user : renewedUser(login, identity.user),
+      user: await enriched(identity === null ? user : renewedUser(login, identity.user), target, tokens, request),
       idToken: identity === null ? login.idToken : idTokenHint(identity.idToken),
       issuedAt: identity?.issuedAt ?? issuedAt,
       tokens: renewedTokens(login.tokens, target, tokens)
     }
   }
 
-  return target => ({
-    run: login => run(target, login),
+  return (target, request) => ({
+    run: login => run(target, request, login),
     discard ({ tokens: { refreshToken } }) {
       if (refreshToken !== null) provider.revoke(refreshToken).catch(() => {}) // which never fails
     }
   })
+
+  /** An application that fails must not cost anybody the new tokens. */
+  async function enriched (user: User, { audience }: Target, tokens: Tokens, request: AnyRequest): Promise<User> {
+    if (onRefresh === undefined) return user
+    const copy = structuredClone(user)
+    try {
+      const better = await onRefresh({ user: copy, audience, tokens }, request) ?? copy
+      return asSameUser(better, user)
+    } catch (error) {
+      request.log.error({ err: error }, 'onRefresh failed')
+      return user
+    }
+  }
 
   function pause (error: unknown): never {
     const { cause } = error as Error

@@ -1,0 +1,12 @@
+import { FST_AUTH0_USER_INVALID } from '../errors.ts'
+import type { User } from '../session/sessions.ts'
+
+/**
+ * What a hook of the application made of a user.
+ *
+ * @throws {FST_AUTH0_USER_INVALID} 500 when that is somebody else
+ */
+export function asSameUser (enriched: User, user: User): User {
+  if (typeof enriched !== 'object' || enriched.sub !== user.sub || enriched.iss !== user.iss) throw new FST_AUTH0_USER_INVALID()
+  return enriched
+}
