@@ -5,7 +5,7 @@ import { FST_AUTH0_STORE_REQUIRED } from './errors.ts'
 import { publish } from './events.ts'
 import type { Config } from './options.ts'
 import type { Provider } from './provider/provider.ts'
-import type { ProviderLogout, Sessions } from './session/sessions.ts'
+import type { Login, ProviderLogout, Sessions } from './session/sessions.ts'
 import { LOGOUT_TOKEN_MAX_AGE, verifyLogoutToken, type LogoutToken } from './verify/logout-token.ts'
 
 /**
@@ -21,8 +21,8 @@ export type BackchannelLogout = (logoutToken: string) => Promise<number>
 
 /** What a back-channel logout needs. */
 export interface BackchannelLogoutServices {
-  config: Pick<Config, 'name' | 'preset' | 'clientId' | 'clockTolerance' | 'acceptUntypedLogoutTokens'>
-  provider: Pick<Provider, 'signer'>
+  config: Pick<Config, 'name' | 'preset' | 'clientId' | 'clockTolerance' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout'>
+  provider: Pick<Provider, 'signer' | 'revoke'>
   sessions: Pick<Sessions, 'endByProvider' | 'seenTokens'>
   log: FastifyBaseLogger
 }
@@ -31,6 +31,11 @@ export interface BackchannelLogoutServices {
 export function createBackchannelLogout ({ config, provider, sessions, log }: BackchannelLogoutServices): BackchannelLogout {
   const { name, clientId, clockTolerance } = config
   const mustBeTyped = config.preset.typesLogoutTokens && !config.acceptUntypedLogoutTokens
+
+  /** Beside the answer, which the provider waits for. Never fails. */
+  function revoke ({ tokens: { refreshToken } }: Login): void {
+    if (refreshToken !== null) provider.revoke(refreshToken)
+  }
 
   return async logoutToken => {
     if (sessions.endByProvider === null || sessions.seenTokens === null) throw new FST_AUTH0_STORE_REQUIRED('"session.redis" or "revocations"')
@@ -41,7 +46,7 @@ export function createBackchannelLogout ({ config, provider, sessions, log }: Ba
       log.debug('a logout token came again, and did nothing')
       return 0
     }
-    const count = await sessions.endByProvider(logoutOf(token))
+    const count = await sessions.endByProvider(logoutOf(token), config.revokeOnBackchannelLogout ? revoke : undefined)
     // Not before: a provider that tries again after a fault of the store must not be told that all is done.
     await sessions.seenTokens.add(id, lifetime(token, clockTolerance))
     publish('backchannel-logout', { instance: name, sessions: count })

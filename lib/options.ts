@@ -123,6 +123,11 @@ export interface Auth0Options {
    * See OpenID Connect Back-Channel Logout 1.0 §4.1.
    */
   acceptUntypedLogoutTokens?: boolean
+  /**
+   * Revokes the refresh tokens of sessions in Redis or a `MemoryStore` that the provider ends. Those of `offline_access` normally outlive its session, see
+   * OpenID Connect Back-Channel Logout 1.0 §2.7. Default: `false`.
+   */
+  revokeOnBackchannelLogout?: boolean
   /** Default: `missing`. */
   userInfo?: UserInfoPolicy
   /** The claim with roles: its name, or the path to it. Default: `roles`. */
@@ -166,7 +171,7 @@ export type RedisSource = { readonly client: RedisClient } | { readonly connecti
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'acceptUntypedLogoutTokens' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   readonly preset: ProviderPreset
   readonly clientId: string
   readonly clientSecret: string

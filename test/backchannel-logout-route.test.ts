@@ -402,3 +402,20 @@ async function open (t: Test, app: FastifyInstance) {
   t.teardown(() => socket.destroy())
   return socket
 }
+
+t.test('revokes the refresh tokens of what it ends when that is asked for, and not else (OpenID Connect Back-Channel Logout 1.0 §2.7)', async t => {
+  for (const revokeOnBackchannelLogout of [true, false]) {
+    const { app, browser, provider } = await buildApp(t, {
+      auth0: { session: { store: new MemoryStore() }, revokeOnBackchannelLogout, authorizationParams: { scope: 'openid offline_access' } }
+    })
+    const withoutRefreshToken = await buildApp(t, { auth0: { session: { store: new MemoryStore() }, revokeOnBackchannelLogout } })
+    await browser.login('/login?returnTo=/me')
+    await withoutRefreshToken.browser.login('/login?returnTo=/me')
+    provider.fail('revocation', 'slow')
+    t.equal(await app.auth0.handleBackchannelLogout(provider.logoutToken()), 1, 'without waiting for it')
+    t.equal(await withoutRefreshToken.app.auth0.handleBackchannelLogout(withoutRefreshToken.provider.logoutToken()), 1)
+    t.notOk((await browser.get('/me')).json().isAuthenticated)
+    t.equal(provider.callsTo('revocation').length, revokeOnBackchannelLogout ? 1 : 0)
+    t.equal(withoutRefreshToken.provider.callsTo('revocation').length, 0)
+  }
+})

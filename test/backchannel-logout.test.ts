@@ -12,7 +12,7 @@ import { Provider } from './helpers/provider.ts'
 
 const INVALID = { code: 'FST_AUTH0_LOGOUT_TOKEN_INVALID', statusCode: 400 }
 const AWAY = { code: 'FST_AUTH0_PROVIDER_UNAVAILABLE', statusCode: 503 }
-const typed = { acceptUntypedLogoutTokens: false }
+const typed = { acceptUntypedLogoutTokens: false, revokeOnBackchannelLogout: false }
 
 /** Counts what it is told to end, and fails when told to. */
 class CountedSessions implements Pick<Sessions, 'endByProvider' | 'seenTokens'> {

@@ -128,6 +128,7 @@ const storage: Refusal[] = [
   ...[0, 1001, '3', null].map((limit): Refusal => [`a limit of ${String(limit)} sessions`, { session: { ...memory, maxSessions: { limit } } }, 'session.maxSessions.limit', 'must be a whole number of sessions from 1 to 1000']),
   ['no limit', { session: { ...memory, maxSessions: { onExceed: 'refuse-login' } } }, 'session.maxSessions.limit', 'is missing'],
   ['an unknown policy', { session: { ...memory, maxSessions: { limit: 3, onExceed: 'end-newest' } } }, 'session.maxSessions.onExceed', 'must be one of "end-oldest", "refuse-login"'],
+  ...['yes', 1, null].map((revoke): Refusal => [`revoking: ${JSON.stringify(revoke)}`, { revokeOnBackchannelLogout: revoke }, 'revokeOnBackchannelLogout', 'must be one of true, false']),
   ...['yes', 1, null].map((accept): Refusal => [`untyped logout tokens: ${JSON.stringify(accept)}`, { acceptUntypedLogoutTokens: accept }, 'acceptUntypedLogoutTokens', 'must be one of true, false']),
   ['back-channel logout that could end nothing', { routes: { backchannelLogout: '/ended' } }, 'routes.backchannelLogout', 'needs sessions that can be ended: set "session.redis" (or a RedisStore as "session.store"), or "revocations" for encrypted cookies and other stores'],
   ['back-channel logout that could end nothing in a store of others', { routes: { backchannelLogout: '/backchannel-logout' }, session: { store: anyStore } }, 'routes.backchannelLogout', 'needs sessions that can be ended'],
@@ -170,7 +171,7 @@ t.test('refuses an http appBaseUrl in production, unless it is on this machine',
 })
 
 t.test('no message has a value in it, whatever was mixed up', async () => {
-  const names = ['revocations', 'acceptUntypedLogoutTokens', 'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
+  const names = ['revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom(leak, [leak], [[leak]], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`)
   await fc.assert(fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), value), async options => {

@@ -7,6 +7,7 @@ export const DEFAULTS = {
   cookie: { sameSite: 'lax', maxSize: 12_288 },
   maxSessions: { onExceed: 'end-oldest' },
   acceptUntypedLogoutTokens: false,
+  revokeOnBackchannelLogout: false,
   userInfo: 'missing',
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',

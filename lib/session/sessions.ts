@@ -114,9 +114,10 @@ export interface Sessions {
    * Ends what the provider says has ended, and gives how many sessions that were; where only marks are made, the number of marks.
    * `null` where sessions are not known from elsewhere than their browser.
    *
+   * @param onEnd sees each login that ends, where they are kept here
    * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
    */
-  readonly endByProvider: ((logout: ProviderLogout) => Promise<number>) | null
+  readonly endByProvider: ((logout: ProviderLogout, onEnd?: (login: Login) => void) => Promise<number>) | null
   /** Remembers for a while that a logout token was done with. Where `endByProvider` is. */
   readonly seenTokens: SeenTokens | null
   /** What is logged in; `null` where the server does not know. */

@@ -16,7 +16,7 @@ import { Revocations } from './revocations.ts'
 import { clearSessionCookie, destroySession, joinSession, ownFieldsOf, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
 import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { createDirectory, endEach } from './store-directory.ts'
-import { changeLogin, isSamePerson, loginOf, openLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
+import { changeLogin, isSamePerson, loginOf, openLogin, readLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
 
 const MAX_USER_AGENT = 256 // characters
 const TYPICAL_SIZE = 12_288 // bytes of a sealed login
@@ -54,7 +54,14 @@ export function createStoreSessions (options: StoreSessionOptions): Sessions {
   return {
     open: request => new StoreSession(services, request),
     mustFetch: false,
-    endByProvider: async logout => endEach(store, await indexes.close(logout)),
+    async endByProvider (logout, onEnd) {
+      const names = await indexes.close(logout)
+      if (onEnd === undefined) return endEach(store, names)
+      const known = await Promise.all(names.map(name => readLogin(services, name)))
+      const count = await endEach(store, names)
+      for (const { login } of known.filter(kept => kept !== null)) onEnd(login)
+      return count
+    },
     seenTokens,
     directory: createDirectory(services)
   }
@@ -156,14 +163,10 @@ class StoreSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     const handle = this.#loggedIn()
-    const { records, store, opened } = this.#services
+    const { store } = this.#services
     const { kept } = await this.#services.renewals.run({
       name: handle.session,
-      load: async () => {
-        const record = await records.read(handle.session)
-        const login = record === null ? null : openLogin(opened, handle.session, record)
-        return record === null || login === null ? null : { record, login: loginOf(login, record) }
-      },
+      load: () => readLogin(this.#services, handle.session),
       replace: async (before, renewed) => {
         const isAsBefore = ({ tokens }: Login) => tokens.refreshes === before.login.tokens.refreshes
         const changed = await changeLogin(this.#services, handle.session, before.record, login => isAsBefore(login) ? { ...login, ...renewed } : login)

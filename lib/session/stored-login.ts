@@ -57,6 +57,13 @@ export async function changeLogin (
   }
 }
 
+/** The login of a session, as it is stored; `null` when the session has ended, or nobody is logged in. */
+export async function readLogin ({ records, opened }: LoginStore, session: string): Promise<StoredLogin | null> {
+  const record = await records.read(session)
+  const kept = record === null ? null : openLogin(opened, session, record)
+  return record === null || kept === null ? null : { login: loginOf(kept, record), record }
+}
+
 /** `null` when nobody is logged in, or the seal was made with another secret, or for another session. */
 export function openLogin (opened: OpenedSeals<SealedLogin>, session: string, { login }: StoredRecord): SealedLogin | null {
   const kept = login === null ? null : opened.open(login)
