@@ -7,6 +7,7 @@ import type { LogoutOptions } from './logout.ts'
 import type { SessionInfo } from './request-auth.ts'
 import type { User } from './session/sessions.ts'
 import type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
+import type { ApiRequest } from './tokens/api-fetch.ts'
 
 /** `app.auth0`: for people with routes of their own. */
 export interface Auth0 {
@@ -27,6 +28,15 @@ export interface Auth0 {
   getAccessToken (request: AnyRequest, options?: AccessTokenOptions): Promise<string>
   /** As `request.auth0.getTokenSet`. */
   getTokenSet (request: AnyRequest, options?: AccessTokenOptions): Promise<TokenSet>
+  /**
+   * Calls an API with the session's access token, as the global `fetch` does it. When the API answers that the token is not good any more, once more with a new one,
+   * unless the body is a stream.
+   *
+   * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for an address where others could read the token: not https, nor on this machine
+   * @throws what `getAccessToken` throws
+   * @see RFC 6750 §2.1, §3.1
+   */
+  fetch (request: AnyRequest, url: string | URL, init?: ApiRequest): Promise<Response>
   /** Ends the session, and gives the address that logs out at the provider. */
   logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
   requireAuth: RequireAuth

@@ -18,6 +18,7 @@ import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
 import { logSerializers, routes } from './routes/routes.ts'
 import { createStorage } from './storage.ts'
 import { createAccessTokens } from './tokens/access-tokens.ts'
+import { fetchFromApi } from './tokens/api-fetch.ts'
 import { createRefresh } from './tokens/refresh.ts'
 
 export * from './errors.ts'
@@ -33,6 +34,7 @@ export type { RequestAuth0, SessionInfo } from './request-auth.ts'
 export type { Tokens } from './provider/provider.ts'
 export type { KnownSession, User } from './session/sessions.ts'
 export type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
+export type { ApiRequest } from './tokens/api-fetch.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export type { RedisClient } from './store/redis-link.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis-store.ts'
@@ -72,6 +74,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     getSession: request => authOf(request).session,
     getAccessToken: (request, options) => authOf(request).getAccessToken(options),
     getTokenSet: (request, options) => authOf(request).getTokenSet(options),
+    fetch: (request, url, init = {}) => fetchFromApi(config.fetch, url, init, options => authOf(request).getTokenSet(options)),
     logout,
     requireAuth,
     handleBackchannelLogout,

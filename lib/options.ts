@@ -148,7 +148,7 @@ export interface Auth0Options {
   onError?: (error: Error & { code?: string, statusCode?: number }, request: FastifyRequest, reply: FastifyReply) => unknown
   /** Name of the decorators and of the cookies. Default: `auth0`. Only that one sets `app.requireAuth` and reads `AUTH0_*` of provider and client. */
   name?: string
-  /** For the provider's endpoints: a proxy, or tests. Default: the global one. */
+  /** For the provider's endpoints, and for `app.auth0.fetch`: a proxy, or tests. Default: the global one. */
   fetch?: typeof globalThis.fetch
   /** Milliseconds for a whole call to the provider. Default: 5000. */
   httpTimeout?: number

@@ -42,9 +42,14 @@ export function isLoopback (url: URL): boolean {
     /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
+/** Whether nobody else can read along. */
+export function isConfidential (url: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
+}
+
 /** Gives back a URL that nobody else can read along, and refuses any other. */
 export function assertConfidential (url: URL): URL {
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))) return url
+  if (isConfidential(url)) return url
   throw new UnusableAnswerError(`the provider names an endpoint that is not https: ${url.protocol}//${url.host}`)
 }
 

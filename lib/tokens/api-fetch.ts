@@ -1,0 +1,48 @@
+import { FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_REFRESH_TOKEN_MISSING } from '../errors.ts'
+import { isConfidential } from '../provider/bounded-fetch.ts'
+import type { AccessTokenOptions, TokenSet } from './access-tokens.ts'
+import type { TargetOptions } from './login-tokens.ts'
+
+/** A request to an API, as of `fetch`; and for which access token, when not that of the login. */
+export interface ApiRequest extends RequestInit {
+  accessToken?: TargetOptions | undefined
+}
+
+/**
+ * Calls an API with an access token. When the API says that the token is not good any more (RFC 6750 §3.1 `invalid_token`), once more with a new one, unless the
+ * body is a stream, which can be sent only once.
+ *
+ * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for an address where others could read the token: not https, nor on this machine
+ * @throws what `getAccessToken` throws
+ */
+export async function fetchFromApi (
+  fetch: typeof globalThis.fetch, url: string | URL, { accessToken: target, ...init }: ApiRequest, getTokenSet: (options: AccessTokenOptions) => Promise<TokenSet>
+): Promise<Response> {
+  if (!isConfidential(new URL(url))) throw new FST_AUTH0_OPTIONS_INVALID('- auth0.fetch: the address must be https, or on this machine')
+  const call = ({ accessToken, tokenType }: TokenSet) => {
+    const headers = new Headers(init.headers)
+    headers.set('authorization', `${tokenType} ${accessToken}`)
+    return fetch(url, { ...init, headers })
+  }
+  const response = await call(await getTokenSet({ ...target }))
+  if (!saysInvalidToken(response) || !isRepeatable(init.body)) return response
+  const renewed = await getTokenSet({ ...target, forceRefresh: true }).catch(ifMissing)
+  if (renewed === null) return response
+  await response.body?.cancel()
+  return call(renewed)
+}
+
+function saysInvalidToken ({ status, headers }: Response): boolean {
+  return status === 401 && /\berror="?invalid_token\b/.test(headers.get('www-authenticate') ?? '')
+}
+
+/** Whether sending it does not use it up. */
+function isRepeatable (body: RequestInit['body']): boolean {
+  return !(body instanceof ReadableStream) && !(typeof body === 'object' && body !== null && Symbol.asyncIterator in body)
+}
+
+/** Then what the API said is all there is. */
+function ifMissing (error: unknown): null {
+  if (error instanceof FST_AUTH0_REFRESH_TOKEN_MISSING) return null
+  throw error
+}
