@@ -314,6 +314,75 @@ const behaviours: Record<string, Behaviour> = {
     t.same(await records.marks(['a']), [null])
   },
 
+  'D14 lease: one owner at a time, and each name for itself': async (t, { records }) => {
+    const owners = range(20).map(number => `owner ${number}`)
+    const outcomes = await Promise.all(owners.map(owner => records.lease('a', owner, HOUR)))
+    t.equal(outcomes.filter(isOwner => isOwner).length, 1)
+    const owner = owners[outcomes.indexOf(true)] as string
+    t.equal(await records.lease('a', 'another', HOUR), false)
+    t.equal(await records.lease('b', 'another', HOUR), true)
+    t.equal(await records.lease('a', owner, HOUR), true, 'which keeps it')
+  },
+
+  'D14 lease: ends by itself, by the clock of the store': async (t, { records, pass }) => {
+    await records.lease('a', 'first', HOUR)
+    await pass(HOUR - 10 * SECOND)
+    t.equal(await records.lease('a', 'second', HOUR), false)
+    await pass(10 * SECOND)
+    t.equal(await records.lease('a', 'second', HOUR), true)
+    t.equal(await records.lease('a', 'first', HOUR), false, 'whose it was must not take it back')
+  },
+
+  'D14 lease: its owner keeps it for longer': async (t, { records, pass }) => {
+    await records.lease('a', 'first', HOUR)
+    for (let time = 0; time < 3; time++) {
+      await pass(HOUR - 10 * SECOND)
+      t.equal(await records.lease('a', 'first', HOUR), true)
+    }
+    await pass(HOUR - 10 * SECOND)
+    t.equal(await records.lease('a', 'second', HOUR), false)
+    await pass(10 * SECOND)
+    t.equal(await records.lease('a', 'second', HOUR), true)
+  },
+
+  'D14 release: by the owner alone': async (t, { records, pass }) => {
+    await records.release('never there', 'first')
+    await records.lease('a', 'first', HOUR)
+    await records.release('a', 'second')
+    t.equal(await records.lease('a', 'second', HOUR), false)
+    await records.release('a', 'first')
+    t.equal(await records.lease('a', 'second', HOUR), true)
+    await pass(HOUR)
+    await records.lease('a', 'third', HOUR)
+    await records.release('a', 'second')
+    t.equal(await records.lease('a', 'first', HOUR), false, 'nor by one whose lease is over')
+  },
+
+  'keep: a text is there for its time, and the last one counts': async (t, { records, pass }) => {
+    t.equal(await records.recall('a'), null)
+    await records.keep('a', 'first', HOUR)
+    await records.keep('b', '', HOUR)
+    t.same([await records.recall('a'), await records.recall('b')], ['first', ''])
+    await pass(HOUR - 10 * SECOND)
+    t.equal(await records.recall('a'), 'first')
+    await records.keep('a', 'second é🔑\0', HOUR)
+    await pass(HOUR - 10 * SECOND)
+    t.same([await records.recall('a'), await records.recall('b')], ['second é🔑\0', null])
+    await pass(10 * SECOND)
+    t.equal(await records.recall('a'), null)
+  },
+
+  'leases, texts, marks and sessions of one name are different things': async (t, { records }) => {
+    await records.lease('a', 'owner', HOUR)
+    t.equal(await records.recall('a'), null)
+    await records.keep('a', 'text', HOUR)
+    t.same([await records.marks(['a']), await records.read('a')], [[null], null])
+    await records.release('a', 'owner')
+    t.equal(await records.recall('a'), 'text')
+    t.equal(await records.lease('a', 'text', HOUR), true)
+    t.equal(await records.create('a', newRecord()), true)
+  },
+
   'names of fields are whatever people think of': async (t, { records }) => {
     const odd = ['', 'd:x', 'l', 't', 'constructor', 'toString', 'hasOwnProperty', '__proto__', '0', 'with space', 'line\nbreak', 'zero\0', 'é🔑', 'x'.repeat(1000)]
     const fields = Object.fromEntries(odd.map(name => [name, JSON.stringify(name)]))

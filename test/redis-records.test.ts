@@ -15,6 +15,8 @@ type Command = [command: string, ...args: Array<string | number>]
 const SESSION = 'auth0:session:a'
 const NOT_BEFORE = 'auth0:not-before:{sub}'
 const MARK = 'auth0:mark:m'
+const LEASE = 'auth0:lease:l'
+const TEXT = 'auth0:text:t'
 
 t.test('H9 what cannot be read', { skip: skipWithoutRedis }, async t => {
   const server = await startRedis(t)
@@ -117,6 +119,25 @@ t.test('H9 what cannot be read', { skip: skipWithoutRedis }, async t => {
     })
   }
 
+  t.test('a lease that is something else is nobody\'s, and can be taken and given back', async t => {
+    const { records } = await arrange(t, [['RPUSH', LEASE, 'first']])
+    t.equal(await records.lease('l', 'second', HOUR), true)
+    t.equal(await records.lease('l', 'first', HOUR), false)
+    t.ok(await lifeOf(server, LEASE) > HOUR / 2)
+    await server.command('DEL', LEASE)
+    await server.command('RPUSH', LEASE, 'first')
+    await records.release('l', 'first')
+    t.equal(await records.lease('l', 'third', HOUR), true)
+  })
+
+  t.test('a text that is something else is not there, and can be kept', async t => {
+    const { records } = await arrange(t, [['RPUSH', TEXT, 'first']])
+    t.equal(await records.recall('t'), null)
+    await records.keep('t', 'second', HOUR)
+    t.equal(await records.recall('t'), 'second')
+    t.ok(await lifeOf(server, TEXT) > HOUR / 2)
+  })
+
   for (const [name, command] of [['a text', ['SET', MARK, 'soon']], ['nothing', ['SET', MARK, '']], ['a list', ['RPUSH', MARK, '5']]] satisfies Array<[string, Command]>) {
     t.test(`a mark that is ${name} is higher than any, and can be set`, async t => {
       const { records } = await arrange(t, [command])
@@ -157,6 +178,16 @@ t.test('every key expires', { skip: skipWithoutRedis }, async t => {
   await records.mark('m', 1, DAY)
   await records.mark('m', 1, HOUR)
   near(await life('mark:m'), DAY, 'a mark')
+
+  await records.lease('l', 'owner', HOUR)
+  near(await life('lease:l'), HOUR, 'a lease')
+  await records.lease('l', 'owner', DAY)
+  near(await life('lease:l'), DAY, 'a lease that is kept for longer')
+  await records.release('l', 'owner')
+  t.equal(await life('lease:l'), -2, 'a lease that was given back is not there')
+  await records.keep('t', 'first', DAY)
+  await records.keep('t', 'second', HOUR)
+  near(await life('text:t'), HOUR, 'a text')
 
   await records.end('a')
   near(await life('session:a'), TOMBSTONE, 'that a session ended')
@@ -229,8 +260,11 @@ t.test("an application's own client", { skip: skipWithoutRedis }, async t => {
 
   t.test('has its prefix before ours', async t => {
     await server.command('FLUSHALL')
-    await redisRecords(t, server.client({ keyPrefix: 'mine:' }), 'ours ü ').records.create('a', newRecord())
-    t.same(await server.command('KEYS', '*'), ['mine:ours ü session:a'])
+    const { records } = redisRecords(t, server.client({ keyPrefix: 'mine:' }), 'ours ü ')
+    await records.create('a', newRecord())
+    await records.lease('a', 'owner', HOUR)
+    await records.keep('a', 'text', HOUR)
+    t.same((await server.command('KEYS', '*') as string[]).sort(), ['mine:ours ü lease:a', 'mine:ours ü session:a', 'mine:ours ü text:a'])
   })
 })
 
@@ -240,15 +274,18 @@ t.test('full: nothing is half written, and sessions still end', { skip: skipWith
   await tour(t, records)
   const { entry } = await records.enter('sub', newEntry('a')) as { entry: string }
   await records.create('a', newRecord({ places: [{ index: 'sub', entry }] }))
+  await records.lease('l', 'owner', HOUR)
   await server.command('CONFIG', 'SET', 'maxmemory', '1')
   const before = await server.command('DBSIZE')
   const writes = [
     () => records.create('b', newRecord()), () => records.commit('a', { cart: '1' }), () => records.replaceLogin('a', 1, 'sealed'), () => records.touch('a'),
-    () => records.enter('sub', newEntry('b')), () => records.close('sub', 1, HOUR), () => records.mark('b', 1, HOUR)
+    () => records.enter('sub', newEntry('b')), () => records.close('sub', 1, HOUR), () => records.mark('b', 1, HOUR), () => records.lease('b', 'owner', HOUR), () => records.keep('b', 'text', HOUR)
   ]
   for (const write of writes) await t.rejects<unknown>(write(), { code: 'FST_AUTH0_SESSION_UNAVAILABLE' })
   t.equal(await server.command('DBSIZE'), before)
   t.match(await records.read('a'), { fields: {}, version: 1 })
+  await records.release('l', 'owner')
+  t.equal(await server.command('EXISTS', LEASE), 0)
   t.equal(await records.end('a'), true)
   t.same(await records.list('sub'), [])
   t.equal(await records.read('a'), null)
@@ -260,7 +297,8 @@ t.test('every verb says that Redis is away', { skip: skipWithoutRedis }, async t
   await server.kill()
   const verbs = [
     () => records.read('a'), () => records.create('a', newRecord()), () => records.commit('a', { cart: '1' }), () => records.replaceLogin('a', 1, 'sealed'), () => records.touch('a'), () => records.end('a'),
-    () => records.enter('sub', newEntry('a')), () => records.list('sub'), () => records.close('sub', 1, HOUR), () => records.prune('sub', ['000000000000001.a']), () => records.mark('m', 1, HOUR), () => records.marks(['m'])
+    () => records.enter('sub', newEntry('a')), () => records.list('sub'), () => records.close('sub', 1, HOUR), () => records.prune('sub', ['000000000000001.a']), () => records.mark('m', 1, HOUR), () => records.marks(['m']),
+    () => records.lease('l', 'owner', HOUR), () => records.release('l', 'owner'), () => records.keep('t', 'text', HOUR), () => records.recall('t')
   ]
   for (const verb of verbs) await t.rejects<unknown>(verb(), { code: 'FST_AUTH0_SESSION_UNAVAILABLE', statusCode: 503 })
   t.equal(corrupt(), 0)
@@ -324,6 +362,14 @@ async function tour (t: Test, records: Records): Promise<void> {
   t.equal(await records.read(session), null)
   t.type(await records.mark(mark, 5, HOUR), 'number')
   t.same(await records.marks([mark, 'never']), [5, null])
+  const [lease, text] = [`lease-of-${session}`, `text-of-${session}`]
+  t.same([await records.lease(lease, 'one', HOUR), await records.lease(lease, 'two', HOUR), await records.lease(lease, 'one', HOUR)], [true, false, true])
+  await records.release(lease, 'two')
+  t.equal(await records.lease(lease, 'two', HOUR), false)
+  await records.release(lease, 'one')
+  t.equal(await records.lease(lease, 'two', HOUR), true)
+  await records.keep(text, '"é"', HOUR)
+  t.same([await records.recall(text), await records.recall('never')], ['"é"', null])
 }
 
 async function lifeOf (server: RedisServer, key: string): Promise<number> {
