@@ -70,7 +70,7 @@ t.test('D14 who comes while it is under way joins, be it done, failed or over', 
   const { opened, open } = gate()
   const first = renewals.run(session.keeper(), work({ during: () => opened }))
   await delay(50)
-  const second = renewals.run(session.keeper(), work({ during: () => { throw new Error('not asked') } }))
+  const second = renewals.run(session.keeper(), work({ during: async () => t.fail("not asked") }))
   open()
   t.same([(await first).isOwn, (await second).isOwn], [true, false])
   const failures = await Promise.allSettled([1, 2].map(() => renewals.run(session.keeper(), work({ name: 'failing', during: () => { throw new Error('it is away') } }))))
@@ -199,7 +199,7 @@ t.test('who waits for others for too long is told to try again', async t => {
       if (asked === 4) clock.advance(1000)
       return false
     },
-    release: async () => t.fail('nothing to give back')
+    release: async () => { t.fail('nothing to give back') }
   }
   const { session } = build()
   await t.rejects(new Renewals(leases).run(session.keeper(), session.work()), { code: 'FST_AUTH0_PROVIDER_UNAVAILABLE', statusCode: 503 })

@@ -1,15 +1,9 @@
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { fileURLToPath } from 'node:url'
-import getPort from 'get-port'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { Auth0Options } from '../lib/index.ts'
-import { secret } from './helpers/app.ts'
 import { Browser } from './helpers/browser.ts'
-import type { HostMessage, HostOptions } from './helpers/host-process.ts'
-import { Provider } from './helpers/provider.ts'
-import { skipWithoutRedis, startRedis, until, type RedisServer } from './helpers/redis.ts'
+import { startHost, startProvider } from './helpers/processes.ts'
+import type { Provider } from './helpers/provider.ts'
+import { skipWithoutRedis, startRedis, type RedisServer } from './helpers/redis.ts'
 
 const NAME = 'auth0'
 const SUB = 'auth0|ada'
@@ -69,50 +63,6 @@ t.test('two processes', { skip: skipWithoutRedis }, async t => {
     })
   }
 })
-
-/** A process of the application. */
-async function startHost (t: Test, provider: Provider, auth0: Auth0Options) {
-  const port = await getPort({ host: 'localhost' })
-  const url = `http://localhost:${port}`
-  const options: HostOptions = {
-    port,
-    auth0: { issuer: provider.issuer, clientId: provider.clientId, clientSecret: provider.clientSecret, secret, appBaseUrl: url, ...auth0 }
-  }
-  const host = fork(fileURLToPath(new URL('helpers/host-process.ts', import.meta.url)), [JSON.stringify(options)]) // with this process' own compiler: coverage is counted in both
-  t.teardown(() => endOf(host))
-  const says = async (expected: HostMessage) => {
-    const [message] = await once(host, 'message')
-    if (message !== expected) throw new Error(`the process says ${message}`)
-  }
-  await says('listening')
-  await until('it reaches Redis', async () => (await fetch(`${url}/login`, { redirect: 'manual' })).status !== 503)
-  return { url, says, goOn: () => { host.send('go on') } }
-}
-
-async function endOf (host: ChildProcess): Promise<void> {
-  if (host.exitCode !== null || host.signalCode !== null) return
-  host.kill()
-  await once(host, 'exit')
-}
-
-/** The provider in memory, over a socket. */
-async function startProvider (t: Test): Promise<Provider & { sids: unknown[] }> {
-  const port = await getPort({ host: '127.0.0.1' })
-  const provider = Object.assign(new Provider({ issuer: `http://127.0.0.1:${port}/` }), { sids: [] as unknown[] })
-  const server = createServer(async (request, response) => {
-    const chunks = await request.toArray()
-    const body = chunks.length === 0 ? null : Buffer.concat(chunks)
-    const answer = await provider.fetch(new URL(request.url!, provider.issuer), { method: request.method!, headers: request.headers as Record<string, string>, body })
-    const text = await answer.text()
-    const { id_token: idToken } = JSON.parse(text) as { id_token?: string }
-    if (idToken !== undefined) provider.sids.push(JSON.parse(Buffer.from(idToken.split('.')[1]!, 'base64url').toString()).sid)
-    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(text)
-  })
-  server.listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  return provider
-}
 
 function notify (url: string, logoutToken: string): Promise<Response> {
   return fetch(`${url}/backchannel-logout`, { method: 'POST', headers: FORM, body: new URLSearchParams({ logout_token: logoutToken }) })

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import Fastify from 'fastify'
+import type { Test } from 'tap'
 import auth0, { type Auth0Options } from '../../lib/index.ts'
+import { travelInTime } from './clock.ts'
 
 /** What a process of the application is told to be. */
 export interface HostOptions {
@@ -12,11 +14,14 @@ export interface HostOptions {
 export type HostMessage = 'listening' | 'waiting'
 
 const { port, auth0: options } = JSON.parse(process.argv[2]!) as HostOptions
+const clock = travelInTime({ teardown: () => {} } as unknown as Test) // to the end of the process
 const app = Fastify({ forceCloseConnections: true })
 await app.register(auth0, options)
 
 app.get('/me', async request => request.auth0.user?.sub ?? null)
 app.get('/cart', async request => request.session?.cart ?? null)
+app.get('/token', async request => request.auth0.getTokenSet())
+app.post<{ Querystring: { seconds: number } }>('/later', async ({ query }) => clock.advance(Number(query.seconds)))
 app.post('/end-all', async request => app.auth0.sessions.endAll({ sub: request.auth0.user!.sub }))
 
 app.get('/slow', async request => {
