@@ -7,8 +7,9 @@ import { claimCookie } from './session/cookie-owners.ts'
 import type { CookieAttributes } from './session/cookies.ts'
 import { explainedStore } from './session/explained-store.ts'
 import { createForeignSessions } from './session/foreign-sessions.ts'
+import { loginCodec } from './session/login-codec.ts'
 import { Revocations } from './session/revocations.ts'
-import { createSeal, type Seal } from './session/seal.ts'
+import { createSeal, type Codec, type Seal } from './session/seal.ts'
 import { claimSession, isRegistered, registerSession } from './session/session-plugin.ts'
 import type { Sessions } from './session/sessions.ts'
 import { createStoreSessions } from './session/store-sessions.ts'
@@ -30,12 +31,14 @@ export interface Storage {
   transactions: LoginTransactions
 }
 
+type SealFor = (purpose: string, lifetime: number, codec?: Codec) => Seal
+
 /** @throws {FST_AUTH0_OPTIONS_INVALID} when something else on this server has the same cookies, or the same `request.session` */
 export async function createStorage (app: FastifyInstance, config: Config): Promise<Storage> {
   const { name, preset, clientId, secrets, cookie, appBaseUrls } = config
   // Whatever else has the same secret: another instance, another client or another provider does not open our cookies.
   const realm = [name, preset.issuer.href, clientId]
-  const sealFor = (purpose: string, lifetime: number) => createSeal(secrets, JSON.stringify([purpose, ...realm]), lifetime)
+  const sealFor: SealFor = (purpose, lifetime, codec) => createSeal(secrets, JSON.stringify([purpose, ...realm]), lifetime, codec)
   claimCookie(app.server, cookie.name, appBaseUrls, [realm, secrets])
   return {
     sessions: await createSessions(app, config, realm, sealFor),
@@ -43,14 +46,14 @@ export async function createStorage (app: FastifyInstance, config: Config): Prom
   }
 }
 
-async function createSessions (app: FastifyInstance, config: Config, realm: string[], sealFor: (purpose: string, lifetime: number) => Seal): Promise<Sessions> {
+async function createSessions (app: FastifyInstance, config: Config, realm: string[], sealFor: SealFor): Promise<Sessions> {
   const { session: times, cookie, isSecure, secrets, maxSessions } = config
   const attributes: CookieAttributes = { secure: isSecure, sameSite: cookie.sameSite }
   const shared = await connectRevocations(app, config)
   const revocations = shared && new Revocations(shared, realm, times.absoluteTimeout)
   const successors = new Successors(shared ?? new MemoryRecords(REMEMBERED_RENEWALS), shared && { records: shared, realm, seal: sealFor('successor 1', times.absoluteTimeout) })
   if (config.store === null) {
-    return createCookieSessions({ ...times, ...cookie, attributes, revocations, successors, seal: sealFor('session 2', times.absoluteTimeout) })
+    return createCookieSessions({ ...times, ...cookie, attributes, revocations, successors, seal: sealFor('session 2', times.absoluteTimeout, loginCodec) })
   }
   claimSession(app)
   const store = await createStore(app, config.store, config)

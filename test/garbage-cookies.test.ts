@@ -116,7 +116,7 @@ t.test('O5 garbage costs one failed opening, what was opened lately none, and no
   t.equal(ask('theme=dark').opened, 0)
   t.equal(ask('id=garbage', 0).opened, 0)
   const now = Math.floor(Date.now() / 1000)
-  const sealed = seal.seal({ id: 'a', user: { iss: 'i', sub: 'ada' }, without: [], idToken: null, data: {}, createdAt: now, usedAt: now })
+  const sealed = seal.seal({ id: 'a', user: { iss: 'i', sub: 'ada' }, data: {}, createdAt: now, usedAt: now })
   t.match(ask(`id=${sealed}`), { opened: 1, login: { user: { sub: 'ada' } } })
   t.match(ask(`id=${sealed}`), { opened: 0, login: { user: { sub: 'ada' } } })
   const sameTag = sealed.slice(0, -30) + (sealed.at(-30) === 'A' ? 'B' : 'A') + sealed.slice(-29)

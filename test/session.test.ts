@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Auth0Options } from '../lib/index.ts'
+import { loginCodec } from '../lib/session/login-codec.ts'
 import { createSeal } from '../lib/session/seal.ts'
 import type { Login } from '../lib/session/sessions.ts'
 import { buildApp, secret } from './helpers/app.ts'
@@ -105,7 +106,7 @@ t.test('G5, G12 opens no cookie under the name of another kind, instance or clie
 
 t.test('G10 gives every login an id of 128 random bits', async t => {
   const { browser } = await buildApp(t)
-  const seal = createSeal([secret], JSON.stringify(['session 2', 'auth0', 'https://tenant.example.com/', 'client-id']), 259_200)
+  const seal = createSeal([secret], JSON.stringify(['session 2', 'auth0', 'https://tenant.example.com/', 'client-id']), 259_200, loginCodec)
   const ids = []
   for (let login = 0; login < 20; login++) {
     await browser.login(logIn)

@@ -5,7 +5,6 @@ import { forbidCaching, isForOthers } from './caching.ts'
 import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
 import type { CookieAttributes } from './cookies.ts'
 import { frozenCopy, verifyJson } from './frozen-json.ts'
-import { createLeanSeal } from './lean-seal.ts'
 import { OpenedSeals } from './opened-seals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
@@ -35,11 +34,9 @@ interface Services extends CookieSessionOptions {
 
 /** Sessions that live in the browser, encrypted, and nowhere else. */
 export function createCookieSessions (options: CookieSessionOptions): Sessions {
-  const { name, maxSize, attributes, absoluteTimeout, revocations } = options
-  const seal = createLeanSeal(options.seal)
+  const { name, maxSize, attributes, seal, absoluteTimeout, revocations } = options
   const services: Services = {
     ...options,
-    seal,
     cookie: createChunkedCookie(name, maxSize, attributes),
     memory: new SessionMemory(absoluteTimeout),
     opened: new OpenedSeals(seal, maxSize)

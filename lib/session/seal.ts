@@ -8,6 +8,17 @@ const DAY = 86_400 // seconds
 const REMEMBERED_KEYS = 1000 // one per secret and day
 const PROTECTED_HEADER = /^\{"alg":"dir","enc":"A256GCM","kid":"([\w-]{8})\.([1-9]\d*)"\}$/
 
+/** How values become bytes, and these become values again. */
+export interface Codec {
+  encode (value: object): Buffer
+  decode (bytes: Buffer): unknown
+}
+
+const json: Codec = {
+  encode: value => Buffer.from(JSON.stringify(value)),
+  decode: bytes => JSON.parse(bytes.toString())
+}
+
 /** Encrypts what a browser keeps for us: JWE compact serialization (RFC 7516 §7.1) with `dir` and `A256GCM`. */
 export interface Seal {
   seal (value: object): string
@@ -38,8 +49,9 @@ function secretName (secret: string, purpose: string): string {
  * Makes the seal of one purpose. The first secret seals, all open.
  *
  * @param lifetime seconds for which a sealed value is of use; older ones need not open
+ * @param codec default: JSON
  */
-export function createSeal (secrets: readonly string[], purpose: string, lifetime: number): Seal {
+export function createSeal (secrets: readonly string[], purpose: string, lifetime: number, codec: Codec = json): Seal {
   const keys = createKeyRing(secrets, purpose, lifetime)
 
   return {
@@ -48,7 +60,7 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
       const iv = randomBytes(IV_BYTES)
       const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })
       cipher.setAAD(aad)
-      const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()])
+      const text = Buffer.concat([cipher.update(codec.encode(value)), cipher.final()])
       return [header, '', iv.toString('base64url'), text.toString('base64url'), cipher.getAuthTag().toString('base64url')].join('.')
     },
 
@@ -65,7 +77,9 @@ export function createSeal (secrets: readonly string[], purpose: string, lifetim
       decipher.setAAD(known.aad)
       decipher.setAuthTag(tagBytes)
       try {
-        return JSON.parse(decipher.update(textBytes, undefined, 'utf8') + decipher.final('utf8'))
+        const bytes = decipher.update(textBytes)
+        decipher.final() // throws; a stream cipher has given all of its text before
+        return codec.decode(bytes)
       } catch {
         return null // sealed with another key, or changed on its way
       }
