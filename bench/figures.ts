@@ -1,4 +1,5 @@
 import type { Bytes, Ends } from './ends.ts'
+import type { Refreshes } from './refreshes.ts'
 import type { Figure, FigureGroup } from './report.ts'
 import { exactly, spreadOf } from './spread.ts'
 import type { StartUps } from './start-up.ts'
@@ -19,6 +20,17 @@ export function figuresOfEnds (ends: readonly Ends[]): FigureGroup {
     ]
   })
   return { title: `one person of one to three sessions, among ${many.toLocaleString('en')} sessions of others in Redis; few: ${few.toLocaleString('en')}`, figures }
+}
+
+export function figuresOfRefreshes (refreshes: readonly Refreshes[]): FigureGroup {
+  return {
+    title: '50 requests at once, access token expired, rotating refresh tokens, token endpoint 100 ms',
+    figures: refreshes.flatMap(({ sessionsIn, milliseconds, calls, failures }): Figure[] => [
+      { title: `session in ${sessionsIn}`, value: spreadOf(milliseconds), unit: 'ms', atMost: 130 },
+      { title: '  calls of the token endpoint', value: exactly(calls), unit: 'for an expiry', digits: 2, atMost: 1 },
+      { title: '  requests that failed', value: exactly(failures), unit: 'in all', atMost: 0 }
+    ])
+  }
 }
 
 export function figuresOfSizes (cookies: readonly string[], bytes: Bytes): FigureGroup {

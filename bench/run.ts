@@ -3,9 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureEnds } from './ends.ts'
-import { figuresOfEnds, figuresOfSizes, figuresOfStartUps } from './figures.ts'
+import { figuresOfEnds, figuresOfRefreshes, figuresOfSizes, figuresOfStartUps } from './figures.ts'
 import { measure, visitsPerProcess, type Effort } from './measure.ts'
 import { announceRedis, startRedis } from './redis.ts'
+import { measureRefreshes } from './refreshes.ts'
 import { createReport, findExcesses, formatReport } from './report.ts'
 import { createRows, PEOPLE, USERS } from './rows.ts'
 import { makeSessions, makeStoredSessions } from './sessions.ts'
@@ -33,10 +34,11 @@ const cookies = await makeSessions(PEOPLE, visitsPerProcess(effort))
 const rows = createRows(cookies, await makeStoredSessions(USERS, redis.url))
 const measured = await measure(rows.flatMap(row => row.candidates), effort, flags.profile)
 const startUps = await measureStartUp(flags.quick ? 3 : 9)
+const refreshes = await measureRefreshes(redis.url, flags.quick ? 3 : 9)
 redis.end()
 const { ends, bytes } = await measureEnds(CROWDS, flags.quick ? 100 : 300)
 
-const report = createReport(rows, measured, [figuresOfEnds(ends), figuresOfSizes(cookies.ours, bytes), figuresOfStartUps(startUps)])
+const report = createReport(rows, measured, [figuresOfEnds(ends), figuresOfRefreshes(refreshes), figuresOfSizes(cookies.ours, bytes), figuresOfStartUps(startUps)])
 console.log(formatReport(report))
 await mkdir(dirname(flags.json), { recursive: true })
 await writeFile(flags.json, JSON.stringify(report, null, 2))

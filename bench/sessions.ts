@@ -73,7 +73,7 @@ async function storedBytes (redis: Redis): Promise<number> {
   throw new Error('Nobody is logged in')
 }
 
-async function logIn (app: FastifyInstance, tenant: ReturnType<typeof createTenant>, number: number): Promise<string> {
+export async function logIn (app: FastifyInstance, tenant: ReturnType<typeof createTenant>, number: number): Promise<string> {
   const headers = { host: new URL(APP_BASE_URL).host, 'x-forwarded-proto': 'https' }
   const login = await app.inject({ url: '/login', headers })
   const authorizationUrl = new URL(login.headers.location as string)

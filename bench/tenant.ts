@@ -11,8 +11,12 @@ const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
 export type Tenant = ReturnType<typeof createTenant>
 
-/** An Auth0 tenant in memory, for the option `fetch`: everybody is logged in at once, with an RS256 ID token of usual size. */
-export function createTenant () {
+/**
+ * An Auth0 tenant in memory, for the option `fetch`: everybody is logged in at once, with an RS256 ID token of usual size.
+ *
+ * @param lifetime seconds of access tokens; those that do not live for a day come with a refresh token
+ */
+export function createTenant (lifetime = DAY) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const kid = randomBytes(16).toString('base64url')
 
@@ -26,19 +30,38 @@ export function createTenant () {
     return `${payload}.${sign('sha256', Buffer.from(payload), privateKey).toString('base64url')}`
   }
 
+  /** Whose the refresh tokens are that were not used yet. */
+  const unspent = new Map<string, number>()
+
+  /** As at a tenant that rotates refresh tokens: one that was used before is refused. */
+  function refresh (spent: string): object {
+    const number = unspent.get(spent)
+    if (number === undefined) return { error: 'invalid_grant', error_description: 'Unknown or invalid refresh token.' }
+    unspent.delete(spent)
+    return tokens(number, {})
+  }
+
+  function tokens (number: number, idTokens: { id_token?: string }): object {
+    const refreshToken = randomBytes(32).toString('base64url')
+    if (lifetime !== DAY) unspent.set(refreshToken, number)
+    return {
+      access_token: randomBytes(600).toString('base64url'), // as opaque, and as long, as Auth0's for /userinfo
+      ...lifetime !== DAY && { refresh_token: refreshToken },
+      ...idTokens,
+      scope: 'openid profile email',
+      expires_in: lifetime,
+      token_type: 'Bearer'
+    }
+  }
+
   function answer (pathname: string, form: URLSearchParams): object {
     switch (pathname) {
       case '/.well-known/openid-configuration': return metadata
       case '/.well-known/jwks.json': return { keys: [{ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' }] }
       case '/oauth/token': {
+        if (form.get('grant_type') === 'refresh_token') return refresh(form.get('refresh_token') ?? '')
         const [number, nonce = ''] = (form.get('code') ?? '').split('.')
-        return {
-          access_token: randomBytes(600).toString('base64url'), // as opaque, and as long, as Auth0's for /userinfo
-          id_token: idToken(Number(number), nonce),
-          scope: 'openid profile email',
-          expires_in: DAY,
-          token_type: 'Bearer'
-        }
+        return tokens(Number(number), { id_token: idToken(Number(number), nonce) })
       }
       default: throw new Error(`The tenant has no ${pathname}`)
     }
@@ -47,7 +70,8 @@ export function createTenant () {
   return {
     fetch: async (input: string | URL | Request, init?: { body?: unknown }): Promise<Response> => {
       const { pathname } = new URL(input instanceof Request ? input.url : input)
-      return Response.json(answer(pathname, new URLSearchParams(String(init?.body ?? ''))))
+      const body = answer(pathname, new URLSearchParams(String(init?.body ?? '')))
+      return Response.json(body, { status: 'error' in body ? 403 : 200 })
     },
 
     /** A fresh logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). */
