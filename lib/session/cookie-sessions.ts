@@ -10,7 +10,7 @@ import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { SessionMemory } from './session-memory.ts'
 import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
-import type { Successors } from './successors.ts'
+import { isNewer, type Successors } from './successors.ts'
 
 /** What encrypted-cookie sessions need to know. Times in seconds. */
 export interface CookieSessionOptions {
@@ -73,11 +73,12 @@ class CookieSession implements Session {
   }
 
   async fetch (): Promise<void> {
-    const { revocations, memory } = this.#services
+    const { revocations, memory, successors } = this.#services
     const sent = this.#open()
     if (revocations === null || sent === null || !this.#isAlive(sent)) return
     try {
-      if (await revocations.areAny(sent)) memory.end(sent.id)
+      const [isRevoked] = await Promise.all([revocations.areAny(sent), this.#isDue(sent) && successors.load(sent)]) // so that an extension writes no older tokens
+      if (isRevoked) memory.end(sent.id)
     } catch (error) {
       this.#failure = error as Error
     }
@@ -117,9 +118,12 @@ class CookieSession implements Session {
   }
 
   async update (data: Record<string, unknown>): Promise<void> {
-    const login = this.login
-    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    this.#assertUnwritten()
+    const { login: before } = this
+    if (before === null) throw new FST_AUTH0_LOGIN_REQUIRED()
     verifyJson(data)
+    await this.#services.successors.load(before) // so that it writes no older tokens
+    const login = this.#still(before)
     // Using what is over already does not bring it back.
     const usedAt = this.#isAlive(login) ? now() : login.usedAt
     this.#write({ ...login, data: { ...login.data, ...data }, usedAt })
@@ -127,14 +131,15 @@ class CookieSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     this.#assertUnwritten()
-    const { login } = this
-    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const { login: before } = this
+    if (before === null) throw new FST_AUTH0_LOGIN_REQUIRED()
     const { successors, revocations } = this.#services
-    const { renewed, isOwn } = await successors.renew(login, work, {
-      isOver: async () => !this.#isAlive(login) || await revocations?.areAny(login) === true,
+    const { renewed, isOwn } = await successors.renew(before, work, {
+      isOver: async () => !this.#isAlive(before) || await revocations?.areAny(before) === true,
       end: async () => this.end()
     })
-    this.#login = Object.freeze({ ...login, ...renewed })
+    const login = this.#still(before)
+    this.#login = Object.freeze({ ...login, ...renewed, usedAt: isOwn ? now() : login.usedAt })
     if (isOwn) this.#pending = this.#fit(this.#login)
     return this.#login
   }
@@ -174,18 +179,18 @@ class CookieSession implements Session {
     if (this.#pending !== null) return newest === login ? this.#pending : this.#fit(newest)
     if (isForOthers(reply)) return null
     if (this.#isDue(login)) return this.#fit({ ...newest, usedAt: now() })
-    return newest !== login && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit(newest) : null
+    const isBehind = isNewer(newest, this.#open() as Login)
+    return isBehind && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit(newest) : null
   }
 
   /** Seals a login so that it fits: if need be without what can be had again, or done without. */
   #fit (login: Login): string | null {
-    const { seal, maxSize } = this.#services
-    const lean = { ...login, tokens: { ...login.tokens, access: login.tokens.access.slice(0, 1) } }
-    for (const version of [login, lean, { ...lean, idToken: null }]) {
-      const sealed = seal.seal(version)
-      if (sealed.length <= maxSize) return sealed
-    }
-    return null
+    return this.#sealIfFits(login) ?? this.#sealIfFits(lean(login)) ?? this.#sealIfFits({ ...lean(login), idToken: null })
+  }
+
+  #sealIfFits (login: Login): string | null {
+    const sealed = this.#services.seal.seal(login)
+    return sealed.length <= this.#services.maxSize ? sealed : null
   }
 
   /** Cookies that are of no use go. Not those in whose place another answer may have put a newer session. */
@@ -229,6 +234,17 @@ class CookieSession implements Session {
     return turn <= this.#turn && at <= dueAt
   }
 
+  /**
+   * The login that a request had before it waited, as it has it now.
+   *
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when the same request ended it meanwhile
+   */
+  #still ({ id }: Login): Login {
+    const { login } = this
+    if (login?.id !== id) throw new FST_AUTH0_LOGIN_REQUIRED()
+    return login
+  }
+
   #write (login: Login): Login {
     this.#assertUnwritten()
     this.#login = this.#seal(login)
@@ -239,8 +255,8 @@ class CookieSession implements Session {
   #seal (login: Login): Login {
     const { seal, maxSize } = this.#services
     const read = frozenCopy(login)
-    const sealed = seal.seal(read)
-    if (sealed.length > maxSize) throw new FST_AUTH0_SESSION_TOO_LARGE(sealed.length, maxSize, largestParts(read))
+    const sealed = this.#sealIfFits(read) ?? this.#sealIfFits(lean(read))
+    if (sealed === null) throw new FST_AUTH0_SESSION_TOO_LARGE(seal.seal(lean(read)).length, maxSize, largestParts(read))
     this.#pending = sealed
     return read
   }
@@ -252,6 +268,11 @@ class CookieSession implements Session {
   #assertUnwritten (): void {
     if (this.#isWritten) throw new FST_AUTH0_SESSION_WRITTEN()
   }
+}
+
+/** Without access tokens that can be had again. */
+function lean (login: Login): Login {
+  return { ...login, tokens: { ...login.tokens, access: login.tokens.access.slice(0, 1) } }
 }
 
 function largestParts ({ user, data, idToken, tokens }: Login): string {

@@ -58,7 +58,7 @@ export class Successors {
    * @param isOver whether the session has ended meanwhile
    */
   async renew (login: Login, work: Renewal, { isOver, end }: { isOver: () => Promise<boolean>, end: () => Promise<unknown> }): Promise<{ renewed: RenewedLogin, isOwn: boolean }> {
-    const load = async () => await isOver() ? null : { login: await this.#load(login) }
+    const load = async () => await isOver() ? null : { login: await this.load(login) }
     const { kept, isOwn } = await this.#renewals.run({
       name: login.id,
       load,
@@ -73,25 +73,36 @@ export class Successors {
     return { renewed: changeOf(kept.login), isOwn }
   }
 
-  /** As `newest`, as far as any process knows. */
-  async #load (login: Login): Promise<Login> {
+  /** As `newest`, as far as any process knows: what others know this one knows from now on. */
+  async load (login: Login): Promise<Login> {
     const newest = this.newest(login)
     if (this.#shared === null) return newest
     const { records, seal, realm } = this.#shared
     const kept = seal.open(await records.recall(nameOf(realm, login)) ?? '') as SealedSuccessor | null
-    return kept?.id === login.id ? newer(newest, kept.renewed) : newest
+    if (kept?.id !== login.id || !isNewer(kept.renewed, newest)) return newest
+    this.#remember(login, kept.renewed)
+    return newer(newest, kept.renewed)
   }
 
   async #add (login: Login, renewed: RenewedLogin): Promise<void> {
-    this.#known.set(login.id, { renewed, turn: ++this.#turn })
+    this.#remember(login, renewed)
     if (this.#shared === null) return
     const { records, seal, realm } = this.#shared
     await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
   }
+
+  #remember ({ id }: Login, renewed: RenewedLogin): void {
+    this.#known.set(id, { renewed, turn: ++this.#turn })
+  }
 }
 
 function newer (login: Login, renewed: RenewedLogin | undefined): Login {
-  return renewed !== undefined && renewed.tokens.refreshes > login.tokens.refreshes ? Object.freeze({ ...login, ...renewed }) : login
+  return renewed !== undefined && isNewer(renewed, login) ? Object.freeze({ ...login, ...renewed }) : login
+}
+
+/** Of two copies of one login. */
+export function isNewer (one: Pick<Login, 'tokens'>, other: Pick<Login, 'tokens'>): boolean {
+  return one.tokens.refreshes > other.tokens.refreshes
 }
 
 function changeOf ({ user, idToken, tokens, issuedAt }: Login): RenewedLogin {
