@@ -140,7 +140,7 @@ class CookieSession implements Session {
     })
     const login = this.#still(before)
     this.#login = Object.freeze({ ...login, ...renewed, usedAt: isOwn ? now() : login.usedAt })
-    if (isOwn) this.#pending = this.#fit(this.#login)
+    if (isOwn || this.#pending !== null) this.#pending = this.#fit(this.#login)
     return this.#login
   }
 
@@ -151,9 +151,10 @@ class CookieSession implements Session {
     this.#isEnd = true
     const { id } = this
     if (id === null) return null
-    this.#services.memory.end(id)
-    await this.#services.revocations?.end(id)
-    return ended
+    const { memory, revocations, successors } = this.#services
+    memory.end(id)
+    await revocations?.end(id)
+    return ended && successors.load(ended)
   }
 
   commit (reply: AnyReply): void {
@@ -180,7 +181,7 @@ class CookieSession implements Session {
     if (isForOthers(reply)) return null
     if (this.#isDue(login)) return this.#fit({ ...newest, usedAt: now() })
     const isBehind = isNewer(newest, this.#open() as Login)
-    return isBehind && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit(newest) : null
+    return isBehind && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit({ ...newest, usedAt: now() }) : null
   }
 
   /** Seals a login so that it fits: if need be without what can be had again, or done without. */

@@ -6,6 +6,7 @@ import { nameOf, type SessionStoreLike } from '../store/session-store.ts'
 import { forbidCaching } from './caching.ts'
 import { frozenCopy, verifyJson } from './frozen-json.ts'
 import { OpenedSeals } from './opened-seals.ts'
+import { present } from './renewals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { clearSessionCookie, destroySession, isStored, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
@@ -125,15 +126,15 @@ class ForeignSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     this.#assertUnwritten()
-    const { login } = this
-    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const login = present(this.login)
     const { store, successors, revocations } = this.#services
     const { renewed, isOwn } = await successors.renew(login, work, {
       isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(login) === true,
       end: async () => this.end()
     })
-    if (isOwn) this.#keep({ ...login, ...renewed })
-    return Object.freeze({ ...login, ...renewed })
+    const current = present(this.login) // this request may have changed it meanwhile
+    if (isOwn) this.#keep({ ...current, ...renewed, usedAt: now() })
+    return Object.freeze({ ...current, ...renewed })
   }
 
   async end (): Promise<Login | null> {
@@ -143,8 +144,10 @@ class ForeignSession implements Session {
     this.#endedCookie = sentCookieOf(this.#request)
     const login = this.#open()
     await destroySession(this.#request)
-    if (login !== null) await this.#services.revocations?.end(login.id)
-    return login
+    if (login === null) return null
+    const { revocations, successors } = this.#services
+    await revocations?.end(login.id)
+    return successors.load(login)
   }
 
   commit (reply: AnyReply): void {

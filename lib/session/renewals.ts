@@ -98,7 +98,8 @@ export class Renewals<K extends Kept> {
   }
 }
 
-function present<T> (kept: T | null): T {
+/** @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when the session has ended */
+export function present<T> (kept: T | null): T {
   if (kept === null) throw new FST_AUTH0_LOGIN_REQUIRED()
   return kept
 }
