@@ -77,6 +77,12 @@ export function isIncompleteAnswer (error: unknown): boolean {
   return causeChain(error).some(cause => typeof cause === 'object' && cause !== null && 'body' in cause)
 }
 
+/** Whether an ID token names another issuer, or another client, than it should. openid-client tells which claim was wrong in its last cause. */
+export function isOtherParty (error: unknown): boolean {
+  const { claim } = (causeChain(error).at(-1) ?? {}) as { claim?: unknown }
+  return claim === 'iss' || claim === 'aud'
+}
+
 /** The error, its cause, that one's cause…; last something that is no error, if that is how it ends. */
 function causeChain (error: unknown): unknown[] {
   const chain = [error]

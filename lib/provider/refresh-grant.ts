@@ -2,7 +2,7 @@ import type { Configuration, IDToken } from 'openid-client'
 import { now } from '../clock.ts'
 import { FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../errors.ts'
 import { openidClient } from './client.ts'
-import { ProviderFailure, idTokenError, isFailedRequest, isIncompleteAnswer, refreshError } from './failures.ts'
+import { ProviderFailure, idTokenError, isFailedRequest, isIncompleteAnswer, isOtherParty, refreshError } from './failures.ts'
 import { verifyIdToken } from './id-token.ts'
 import { parseTokens, type TokenAnswer, type Tokens } from './token-answer.ts'
 
@@ -38,8 +38,8 @@ export async function redeemRefreshToken (
   const { id_token: idToken } = granted
   if (idToken === undefined) return { tokens, identity: null }
   const claims = granted.claims() as IDToken
+  verifySameLogin(claims, login) // first: one of another login ends the session, whatever else is wrong with it
   verifyIdToken(idToken, claims, { ...client, startedAt, accessToken: tokens.accessToken })
-  verifySameLogin(claims, login)
   return { tokens, identity: { idToken, claims } }
 }
 
@@ -48,7 +48,9 @@ async function exchange (configuration: Configuration, refreshToken: string, par
   try {
     return await refreshTokenGrant(configuration, refreshToken, parameters)
   } catch (error) {
-    throw isFailedRequest(error) || isIncompleteAnswer(error) ? refreshError(error) : idTokenError(error)
+    if (isFailedRequest(error) || isIncompleteAnswer(error)) throw refreshError(error)
+    refuseIf(isOtherParty(error), 'is of another issuer, or for another client')
+    throw idTokenError(error)
   }
 }
 

@@ -1,0 +1,130 @@
+import t from 'tap'
+import { buildTokenSite, LIFETIME, says, sessionKinds } from './helpers/token-site.ts'
+import type { Fault } from './helpers/provider-faults.ts'
+import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
+
+const OUTAGE = { statusCode: 503, code: 'FST_AUTH0_PROVIDER_UNAVAILABLE', error: 'Service Unavailable' }
+const FRESH = 60 // seconds before its expiry a token is renewed
+
+/** What goes wrong at the token endpoint, by the line that speaks of it. */
+const faults: Record<string, Record<string, Fault>> = {
+  D4: { 'no token type': 'no token type', 'token type mac': 'token type mac', 'token type DPoP, which was not asked for': { json: { token_type: 'DPoP' } } },
+  D5: {
+    'HTML with 200': 'html',
+    'HTML that is called JSON': 'html called JSON',
+    'broken JSON': 'invalid JSON',
+    nothing: 'empty',
+    'an array': 'array',
+    null: 'null',
+    'too much': 'oversized',
+    'no access token': 'no access token',
+    'a numeric access token': 'numeric access token',
+    'a numeric refresh token': { json: { refresh_token: 7 } },
+    'a numeric ID token': 'numeric id token'
+  },
+  D6: {
+    'expires_in 0': { json: { expires_in: 0 } },
+    'expires_in negative': { json: { expires_in: -1 } },
+    'expires_in beyond all times': { json: { expires_in: 1e12 } }
+  },
+  D8: { 'a redirect': 'redirect' },
+  D9: { 'no answer': 'hang', 'half an answer': 'hang after the headers' },
+  D11: {
+    'connection reset': 'connection reset',
+    'a reset amid the answer': 'reset while reading',
+    'too many requests': '429',
+    500: '500',
+    502: '502',
+    503: '503',
+    'invalid_grant of a server that is overloaded': says('invalid_grant', 503),
+    'invalid_grant beyond the limit': says('invalid_grant', 429),
+    temporarily_unavailable: 'temporarily_unavailable'
+  },
+  D1: { invalid_client: 'invalid_client', 'invalid_client, with a challenge': 'invalid_client with a challenge', unauthorized_client: 'unauthorized_client', invalid_request: 'invalid_request' }
+}
+
+t.test('faults of the token endpoint at a refresh', { skip: skipWithoutRedis }, async t => {
+  const redis = await startRedis(t)
+  for (const { name, options } of sessionKinds(redis)) {
+    t.test(name, async t => {
+      await redis.command('FLUSHALL')
+      const { ask, isLoggedIn, clock, provider, logs } = await buildTokenSite(t, { auth0: { ...options(), httpTimeout: 300 } })
+      provider.reuseLeeway = Infinity // some of these answers are lost after the provider gave the next refresh token
+      for (const [id, group] of Object.entries(faults)) {
+        for (const [fault, answer] of Object.entries(group)) {
+          t.test(`${id} promise 4: ${fault}: the token that is there while it is valid, then 503; the session goes on`, async t => {
+            const first = (await ask({ forceRefresh: true })).json().accessToken
+            t.type(first, 'string')
+            provider.fail('token', answer)
+            clock.advance(LIFETIME - FRESH / 2)
+            t.same((await ask()).json().accessToken, first)
+            clock.advance(FRESH)
+            const { statusCode, headers, body, json } = await ask()
+            t.equal(statusCode, 503)
+            t.match(json(), OUTAGE)
+            t.equal(headers['retry-after'], fault === 'too many requests' || fault === '503' ? '7' : '5')
+            t.notMatch(body, /ECONN|provider says|invalid_client/)
+            t.ok(await isLoggedIn())
+            provider.heal()
+            clock.advance(8)
+            const { accessToken } = (await ask()).json()
+            t.match(provider.tokenInfo(accessToken), { sub: 'auth0|ada' })
+            t.not(accessToken, first)
+          })
+        }
+      }
+      t.test('D15 nothing secret is in the log', async t => {
+        t.ok(provider.secrets.size > 20)
+        t.same([...provider.secrets].filter(secret => logs.text.includes(secret)), [])
+        t.ok(logs.lines.some(({ msg }) => msg === 'access token not renewed: the one there is goes on'))
+      })
+    })
+  }
+})
+
+t.test('D11 while the provider asks not to be asked it is not, for nobody (RFC 9110 §10.2.3)', async t => {
+  const forms: Record<string, () => string> = { seconds: () => '20', 'a date': () => new Date(Date.now() + 20_000).toUTCString() }
+  for (const [form, retryAfter] of Object.entries(forms)) {
+    const { ask, provider, clock, newBrowser } = await buildTokenSite(t)
+    const other = newBrowser()
+    await other.login('/login?returnTo=/me')
+    clock.advance(LIFETIME + 1)
+    provider.failNext('token', says('too_many_requests', 429, { 'retry-after': retryAfter() }))
+    for (const seconds of [20, 15, 5]) {
+      const response = await ask()
+      t.equal(response.statusCode, 503, form)
+      const told = Number(response.headers['retry-after'])
+      t.ok(told <= seconds && told >= seconds - 2, `${form}: ${told}`)
+      t.equal((await other.fetch('/token')).statusCode, 503)
+      t.equal(provider.refreshes.length, 1)
+      clock.advance(seconds === 20 ? 5 : seconds === 15 ? 10 : 6)
+    }
+    t.equal((await ask()).statusCode, 200)
+    t.equal((await other.fetch('/token')).statusCode, 200)
+    t.equal(provider.refreshes.length, 3)
+  }
+})
+
+t.test('D11 a Retry-After that is nonsense, or more than an hour, makes nobody wait', async t => {
+  const { ask, provider, clock } = await buildTokenSite(t)
+  clock.advance(LIFETIME + 1)
+  for (const retryAfter of ['soon', '0', '-5', '3601', '9'.repeat(40), new Date(0).toUTCString()]) {
+    provider.failNext('token', says('too_many_requests', 429, { 'retry-after': retryAfter }))
+    t.equal((await ask()).headers['retry-after'], '5', retryAfter)
+  }
+  t.equal((await ask()).statusCode, 200)
+})
+
+t.test('promise 4: what is asked of the provider beside the token endpoint may fail, too', async t => {
+  for (const endpoint of ['jwks', 'discovery'] as const) {
+    const { ask, provider, clock, isLoggedIn } = await buildTokenSite(t)
+    clock.advance(LIFETIME * 20) // what is kept of the provider is old
+    provider.fail(endpoint, '500')
+    const { statusCode } = await ask()
+    t.ok(statusCode === 200 || statusCode === 503)
+    provider.heal()
+    t.ok(await isLoggedIn())
+    t.equal((await ask()).statusCode, 200)
+    t.equal(provider.reuses, 0)
+  }
+})
