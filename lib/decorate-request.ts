@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import type { RequestAuth } from './request-auth.ts'
@@ -43,7 +44,7 @@ export function decorateRequest (
       auth.currentSession.commit(reply)
       return done()
     }
-    address.then(address => redirect(reply, address), () => payload).then(payload => {
+    address.then(address => redirect(reply, address, payload), () => payload).then(payload => {
       auth.currentSession.commit(reply)
       done(null, payload)
     })
@@ -57,8 +58,9 @@ function loginAfter ({ failure, relogin }: RequestAuth, request: AnyRequest, rep
 }
 
 /** In place of an answer that is made already. Gives the new one's body. */
-function redirect (reply: AnyReply, address: string): string {
-  for (const name of ['content-type', 'content-length', 'www-authenticate']) reply.removeHeader(name)
+function redirect (reply: AnyReply, address: string, payload: unknown): string {
+  if (payload instanceof Readable) payload.destroy() // which nobody will read
+  for (const name of ['content-type', 'content-length', 'content-encoding', 'etag', 'www-authenticate']) reply.removeHeader(name)
   reply.code(302).header('location', address).header('cache-control', 'no-store')
   return ''
 }
