@@ -70,7 +70,7 @@ t.test('D14 who comes while it is under way joins, be it done, failed or over', 
   const { opened, open } = gate()
   const first = renewals.run(session.keeper(), work({ during: () => opened }))
   await delay(50)
-  const second = renewals.run(session.keeper(), work({ during: async () => t.fail("not asked") }))
+  const second = renewals.run(session.keeper(), work({ during: async () => t.fail('not asked') }))
   open()
   t.same([(await first).isOwn, (await second).isOwn], [true, false])
   const failures = await Promise.allSettled([1, 2].map(() => renewals.run(session.keeper(), work({ name: 'failing', during: () => { throw new Error('it is away') } }))))

@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import session from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Auth0Options } from '../lib/index.ts'
+import type { Auth0Options, SessionStoreLike } from '../lib/index.ts'
+import { loginCodec } from '../lib/session/login-codec.ts'
 import { createSeal } from '../lib/session/seal.ts'
 import type { Login } from '../lib/session/sessions.ts'
 import { appBaseUrl, buildApp, secret } from './helpers/app.ts'
 import { travelInTime, type Clock } from './helpers/clock.ts'
 import { Gate } from './helpers/gates.ts'
+import { JsonStore } from './helpers/json-store.ts'
 import { Provider } from './helpers/provider.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
 
@@ -321,6 +324,123 @@ t.test('a cookie that many tokens make too large', async t => {
   })
 })
 
+/** Counts what is written. */
+class CountingStore extends session.MemoryStore {
+  writes = 0
+
+  override set (...args: Parameters<session.MemoryStore['set']>): void {
+    this.writes++
+    super.set(...args)
+  }
+}
+
+const foreignStores: Record<string, () => { store: SessionStoreLike, writes: () => number }> = {
+  'the MemoryStore of @fastify/session': () => {
+    const store = new CountingStore()
+    return { store, writes: () => store.writes }
+  },
+  'a store of JSON': () => {
+    const store = new JsonStore(true)
+    return { store, writes: () => store.calls.filter(verb => verb === 'set').length }
+  }
+}
+
+for (const [name, make] of Object.entries(foreignStores)) {
+  t.test(`sessions in a store of others: ${name}`, async t => {
+    const start = async (t: Test) => {
+      const { store, writes } = make()
+      const built = await build(t, { auth0: { session: { store } } })
+      const before = writes()
+      /** A refresh a good minute later, when this process has forgotten what it knew: with what is stored. */
+      const goesOn = async () => {
+        built.clock.advance(LIFETIME)
+        t.equal((await built.person.send('/token')).statusCode, 200)
+        t.equal(built.provider.reuses, 0)
+      }
+      return { ...built, goesOn, writes: () => writes() - before }
+    }
+
+    t.test('D14 promise 3: one refresh, and one request writes the session', async t => {
+      const { person, provider, clock, gate, writes, goesOn } = await start(t)
+      clock.advance(LIFETIME)
+      const slow = await gate.hold(more => person.send('/slow-token', more))
+      const answers = await Promise.all(Array.from({ length: 20 }, () => person.send('/token')))
+      answers.push(await slow.release())
+      t.equal(new Set(answers.map(answer => answer.json().accessToken)).size, 1)
+      t.equal(provider.refreshes.length, 1)
+      t.equal(writes(), 1)
+      await person.send('/me')
+      t.equal(writes(), 1)
+      await goesOn()
+    })
+
+    t.test('D13, promise 2: updateSession in a slow request keeps the newest tokens', async t => {
+      const { person, clock, gate, goesOn } = await start(t)
+      clock.advance(LIFETIME)
+      const slow = await gate.hold(more => person.send('/slow-note/late', more))
+      await person.send('/token')
+      await slow.release()
+      t.same((await person.send('/me')).json().session.data, { note: 'late' })
+      await goesOn()
+    })
+
+    t.test('a slow request that writes the session as it read it: the next one puts the newest tokens back', async t => {
+      const { person, clock, gate, goesOn, writes } = await start(t)
+      clock.advance(LIFETIME)
+      const slow = await gate.hold(more => person.send('/slow-cart', more))
+      await person.send('/token')
+      await slow.release()
+      const before = writes()
+      await person.send('/me')
+      await person.send('/me')
+      t.equal(writes(), before + 1)
+      t.same((await person.send('/cart')).json(), ['late'])
+      await goesOn()
+    })
+
+    t.test('one request that both refreshes and updates keeps both', async t => {
+      const { person, clock, goesOn } = await start(t)
+      for (const url of ['/token-then-note', '/note-then-token', '/note-while-token']) {
+        clock.advance(LIFETIME)
+        await person.send(`${url}/${url.length}`)
+        t.same((await person.send('/me')).json().session.data, { note: String(url.length) }, url)
+      }
+      await goesOn()
+    })
+
+    t.test('a logout while the same request refreshes is a logout', async t => {
+      const { person, clock, provider } = await start(t)
+      clock.advance(LIFETIME)
+      provider.failNext('token', 'slow')
+      t.match((await person.send('/logout-while-token')).json(), { token: 'FST_AUTH0_LOGIN_REQUIRED' })
+      t.equal((await person.send('/token')).statusCode, 401)
+    })
+
+    t.test('does not end while it is used', async t => {
+      const { person, clock } = await start(t)
+      for (let hour = 1; hour <= 30; hour++) {
+        clock.advance(LIFETIME)
+        t.equal((await person.send('/token')).statusCode, 200, `hour ${hour}`)
+      }
+    })
+
+    t.test('D14 promise 3: two hosts with one store, and revocations in one Redis', { skip: skipWithoutRedis }, async t => {
+      const redis = await startRedis(t)
+      const auth0: Auth0Options = { session: { store: make().store }, revocations: { redis: redis.url } }
+      const one = await build(t, { auth0 })
+      const two = await build(t, { auth0, provider: one.provider, clock: one.clock })
+      const { person, provider, clock } = one
+      for (let expiry = 1; expiry <= 3; expiry++) {
+        clock.advance(LIFETIME)
+        const answers = await Promise.all(Array.from({ length: 20 }, (_, at) => person.send('/token', {}, at % 2 === 0 ? one.app : two.app)))
+        t.equal(new Set(answers.map(answer => answer.json().accessToken)).size, 1)
+        t.equal(provider.refreshes.length, expiry)
+      }
+      t.equal(provider.reuses, 0)
+    })
+  })
+}
+
 type Person = Awaited<ReturnType<typeof personAt>>
 
 interface Options {
@@ -348,7 +468,7 @@ async function build (t: Test, { auth0, provider: given, clock: known }: Options
 /** A person whose browser keeps those cookies alone that the test gives it. */
 async function personAt (app: FastifyInstance, provider: Provider, browser: Awaited<ReturnType<typeof buildApp>>['browser'], user: Provider['user']) {
   await browser.login('/login?returnTo=/me', { authorize: { user } })
-  const seal = createSeal([secret], JSON.stringify(['session 2', 'auth0', provider.issuer, provider.clientId]), 7 * 86_400)
+  const seal = createSeal([secret], JSON.stringify(['session 2', 'auth0', provider.issuer, provider.clientId]), 7 * 86_400, loginCodec)
   const headers = () => ({ cookie: browser.cookies.header(site), 'x-forwarded-proto': 'https', 'sec-fetch-site': 'same-origin' })
   return {
     browser,
@@ -383,6 +503,12 @@ function addRoutes (app: FastifyInstance, gate: Gate): void {
     t.ok(request.auth0.isAuthenticated)
     await gate.pass(request)
     await request.auth0.updateSession(request.params)
+  })
+  app.get('/cart', async ({ session }) => session.cart)
+  app.get('/slow-cart', async request => {
+    t.ok(request.auth0.isAuthenticated)
+    await gate.pass(request)
+    request.session.cart = ['late']
   })
   app.get<Note>('/note-and-wait/:note', async request => {
     await request.auth0.updateSession(request.params)

@@ -59,6 +59,8 @@ export function createForeignSessions (options: ForeignSessionOptions): Sessions
 class ForeignSession implements Session {
   readonly #services: Services
   readonly #request: AnyRequest
+  /** When this request began to ask, by the count of renewals. */
+  readonly #turn: number
   /** Of a session that ended in this request. */
   #endedCookie: SessionCookie | null = null
   /** Of a login that was ended from elsewhere. */
@@ -72,6 +74,7 @@ class ForeignSession implements Session {
   constructor (services: Services, request: AnyRequest) {
     this.#services = services
     this.#request = request
+    this.#turn = services.successors.turn
   }
 
   async fetch (): Promise<void> {
@@ -86,10 +89,14 @@ class ForeignSession implements Session {
 
   get login (): Login | null {
     if (this.#failure !== null) throw this.#failure
-    const login = this.#open()
-    if (login === null) return null
+    const stored = this.#open()
+    if (stored === null) return null
     this.#isPrivate = true
-    if (now() - login.usedAt > this.#services.idleTimeout / EXTENDED) this.#keep({ ...login, usedAt: now() })
+    const { successors, idleTimeout } = this.#services
+    const login = successors.newest(stored)
+    // A request that was under way during a refresh, and wrote its session, put the older tokens back.
+    const isBehind = login !== stored && successors.wereKnownBy(this.#turn, login)
+    if (isBehind || now() - login.usedAt > idleTimeout / EXTENDED) this.#keep({ ...login, usedAt: now() })
     return login
   }
 
@@ -118,23 +125,24 @@ class ForeignSession implements Session {
 
   async update (data: Record<string, unknown>): Promise<void> {
     this.#assertUnwritten()
-    const { login } = this
-    if (login === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const before = present(this.login)
     verifyJson(data)
+    await this.#services.successors.load(before) // so that it writes no older tokens
+    const login = this.#still(before)
     this.#keep({ ...login, data: { ...login.data, ...data }, usedAt: now() })
   }
 
   async renew (work: Renewal): Promise<Login> {
     this.#assertUnwritten()
-    const login = present(this.login)
+    const before = present(this.login)
     const { store, successors, revocations } = this.#services
-    const { renewed, isOwn } = await successors.renew(login, work, {
-      isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(login) === true,
+    const { renewed, isOwn } = await successors.renew(before, work, {
+      isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(before) === true,
       end: async () => this.end()
     })
-    const current = present(this.login) // this request may have changed it meanwhile
-    if (isOwn) this.#keep({ ...current, ...renewed, usedAt: now() })
-    return Object.freeze({ ...current, ...renewed })
+    const login = this.#still(before) // this request may have changed it meanwhile
+    if (isOwn) this.#keep({ ...login, ...renewed, usedAt: now() })
+    return Object.freeze({ ...login, ...renewed })
   }
 
   async end (): Promise<Login | null> {
@@ -174,7 +182,18 @@ class ForeignSession implements Session {
     if (kept?.session !== nameOf(session.sessionId) || kept.login.id === this.#revoked) return null
     const { idleTimeout, absoluteTimeout } = this.#services
     const { usedAt, createdAt } = kept.login
-    return now() < Math.min(usedAt + idleTimeout, createdAt + absoluteTimeout) ? this.#services.successors.newest(kept.login) : null
+    return now() < Math.min(usedAt + idleTimeout, createdAt + absoluteTimeout) ? kept.login : null
+  }
+
+  /**
+   * The login that a request had before it waited, as it has it now.
+   *
+   * @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when the same request ended it meanwhile
+   */
+  #still ({ id }: Login): Login {
+    const { login } = this
+    if (login?.id !== id) throw new FST_AUTH0_LOGIN_REQUIRED()
+    return login
   }
 
   /** @fastify/session writes it with the answer. */
