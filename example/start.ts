@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import Fastify from 'fastify'
 import auth0, { MemoryStore, type Auth0Options } from 'fastify-auth0'
 import getPort, { portNumbers } from 'get-port'
+import { READ_LOG, startApi } from './api.ts'
 import { startTenant } from './tenant.ts'
 import { ROLES_CLAIM } from './tenant/people.ts'
 import { dressProblem, web } from './web.ts'
@@ -19,7 +20,7 @@ const app = Fastify({ logger: { level: 'warn' }, trustProxy: 'loopback' })
 const port = ownTenant ? Number(new URL(APP_BASE_URL).port || 3000) : await getPort({ port: portNumbers(3000, 3099) })
 const appBaseUrl = ownTenant ? APP_BASE_URL : `http://localhost:${port}`
 const session = REDIS_URL ? { redis: REDIS_URL } : { store: new MemoryStore() }
-const localTenant = ownTenant ? {} : await startLocalTenant()
+const local = ownTenant ? null : await startLocalTenant()
 
 await app.register(auth0, {
   appBaseUrl,
@@ -28,25 +29,25 @@ await app.register(auth0, {
   // Who was logged out elsewhere is to say who they are, though their browser may still be logged in at the tenant.
   authorizationParams: { prompt: 'login' },
   onError: dressProblem,
-  ...localTenant
+  ...local?.options
 })
-await app.register(web, { sessionsIn: REDIS_URL ? 'redis' : 'memory' })
+await app.register(web, { sessionsIn: REDIS_URL ? 'redis' : 'memory', ...local?.web })
 await app.listen({ port, host: 'localhost' })
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
 
 const toTry = [
-  [`${appBaseUrl}/profile`, 'sends you to log in, and back'],
+  [`${appBaseUrl}/profile`, ownTenant ? 'sends you to log in, and back' : 'sends you to log in, and back; and asks an API: reload, and watch its token being renewed'],
   [`${appBaseUrl}/admin`, 'is for the role admin'],
   [`${appBaseUrl}/vault`, 'asks again when your login is older than a minute'],
   [`${appBaseUrl}/session`, 'shows where you are logged in, and ends that: open it in two browsers'],
-  ...ownTenant ? [] : [[`http://${localTenant.domain}`, 'logs you out at the tenant, and that tells the application']]
+  ...ownTenant ? [] : [[`http://${local?.options.domain}`, 'logs you out at the tenant, and that tells the application']]
 ]
 
 console.log(`
   Lantern, an example of fastify-auth0
 
   Application   ${appBaseUrl}
-  Tenant        ${ownTenant ?? `http://${localTenant.domain}   (on this computer; to log in at yours, copy .env.example to .env)`}
+  Tenant        ${ownTenant ?? `http://${local?.options.domain}   (on this computer; to log in at yours, copy .env.example to .env)`}
   Sessions      ${REDIS_URL ? 'in Redis' : 'in memory   (to have them in Redis: REDIS_URL=redis://localhost:6379 npm start)'}
 
   To try:
@@ -56,18 +57,27 @@ ${toTry.map(([address = '', about]) => `  ${address.padEnd(appBaseUrl.length + 8
   Ctrl+C ends it.
 `)
 
-/** Starts a tenant that knows this application and ends with it, and gives the options to log in there. */
-async function startLocalTenant (): Promise<Auth0Options> {
+/** Starts a tenant that knows this application, and an API that takes its access tokens. Both end with the application. */
+async function startLocalTenant () {
   const client = { clientId: 'lantern', clientSecret: randomBytes(32).toString('base64url') }
+  const audience = 'https://lantern.example/log'
   const tenant = await startTenant({
     ...client,
     clientName: 'Lantern',
     port: await getPort({ port: portNumbers(4000, 4099) }),
     redirectUris: [`${appBaseUrl}/callback`],
     postLogoutRedirectUris: [appBaseUrl, `${appBaseUrl}/`],
-    backchannelLogoutUri: `${appBaseUrl}/backchannel-logout`
+    backchannelLogoutUri: `${appBaseUrl}/backchannel-logout`,
+    api: { audience, scope: READ_LOG, lifetime: 30 } // short, to be watched
   })
-  app.addHook('onClose', () => tenant.close())
-  // One computer has one clock: the vault closes on the second.
-  return { ...client, domain: tenant.domain, secret: AUTH0_SECRET || randomBytes(32).toString('base64url'), clockTolerance: 0 }
+  const api = await startApi({ port: await getPort({ port: portNumbers(5000, 5099) }), issuer: tenant.issuer, audience })
+  app.addHook('onClose', () => Promise.all([tenant.close(), api.close()]))
+  const options: Auth0Options = {
+    ...client,
+    domain: tenant.domain,
+    secret: AUTH0_SECRET || randomBytes(32).toString('base64url'),
+    clockTolerance: 0, // one computer has one clock: the vault closes on the second
+    authorizationParams: { prompt: 'login', audience, scope: `openid profile email offline_access ${READ_LOG}` }
+  }
+  return { options, web: { logBook: api.url } }
 }

@@ -1,16 +1,19 @@
 import Fastify from 'fastify'
 import getPort from 'get-port'
 import { files } from './files.ts'
+import { asOpenId } from './tenant/authorize.ts'
 import { avatar } from './tenant/avatar.ts'
 import { front } from './tenant/front.ts'
 import { login } from './tenant/login.ts'
 import { logout } from './tenant/logout.ts'
 import { people } from './tenant/people.ts'
-import { createProvider, type TenantClient } from './tenant/provider.ts'
+import { createProvider, type TenantApi, type TenantClient } from './tenant/provider.ts'
 
 export interface TenantOptions extends TenantClient {
   /** Default: a free one. */
   port?: number
+  /** What access tokens may be for. */
+  api?: TenantApi
   /** Other applications that people log in to here. */
   otherClients?: readonly TenantClient[]
 }
@@ -32,7 +35,7 @@ export async function startTenant (options: TenantOptions): Promise<Tenant> {
   const domain = `localhost:${port}`
   const issuer = `http://${domain}/`
   const clients = [options, ...options.otherClients ?? []]
-  const provider = await createProvider(issuer, clients)
+  const provider = await createProvider(issuer, clients, options.api ?? null)
   const answer = provider.callback()
 
   // Cookies know no ports: those of every application on localhost arrive here too.
@@ -50,6 +53,7 @@ export async function startTenant (options: TenantOptions): Promise<Tenant> {
     app.addContentTypeParser('*', (_request, _payload, done) => done(null)) // oidc-provider reads bodies itself
     app.all('/*', (request, reply) => {
       reply.hijack()
+      request.raw.url = asOpenId(request.raw.url as string)
       answer(request.raw, reply.raw)
     })
   })

@@ -1,5 +1,6 @@
 import formbody from '@fastify/formbody'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { LogBook } from './api.ts'
 import { files } from './files.ts'
 import { sendPage } from './page.ts'
 import { adminPage, homePage, problemPage, profilePage, sessionPage, VAULT_MAX_AGE, vaultPage, type Place } from './web/pages.ts'
@@ -7,10 +8,12 @@ import { adminPage, homePage, problemPage, profilePage, sessionPage, VAULT_MAX_A
 interface WebOptions {
   /** Where sessions are kept: those in cookies are known to nobody but their browser, so they cannot be listed. */
   sessionsIn: Place
+  /** Address of the API, where there is one. */
+  logBook?: string
 }
 
 /** A small web application, and what each of its pages asks of who is calling. */
-export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn }) => {
+export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn, logBook }) => {
   app.setErrorHandler((error: Error, request, reply) => showProblem(error, request, reply))
   app.setNotFoundHandler((request, reply) => showProblem(notFound('There is no such page'), request, reply))
   await app.register(formbody)
@@ -18,7 +21,16 @@ export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn }) =
 
   app.get('/', async (request, reply) => sendPage(reply, homePage(request)))
 
-  app.get('/profile', { preHandler: app.requireAuth() }, async (request, reply) => sendPage(reply, profilePage(request)))
+  app.get('/profile', { preHandler: app.requireAuth() }, async (request, reply) => {
+    return sendPage(reply, profilePage(request, logBook === undefined ? null : await readLogBook(request, logBook)))
+  })
+
+  /** In the person's name: with their access token, which is renewed when it is over. */
+  async function readLogBook (request: FastifyRequest, url: string): Promise<LogBook> {
+    const response = await app.auth0.fetch(request, url)
+    if (!response.ok) throw Object.assign(new Error(`The log book answered ${response.status}`), { statusCode: 502 })
+    return await response.json() as LogBook
+  }
 
   app.get('/admin', { preHandler: app.requireAuth({ roles: 'admin' }) }, async (request, reply) => sendPage(reply, adminPage(request)))
 

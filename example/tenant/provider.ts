@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type Provider from 'oidc-provider'
-import type { ClientAuthMethod, ClientMetadata, Configuration } from 'oidc-provider'
+import type { ClientAuthMethod, ClientMetadata, Configuration, errors } from 'oidc-provider'
 import { claims, claimsByScope, findPerson } from './people.ts'
 import { errorPage } from './pages.ts'
 
@@ -20,6 +20,16 @@ export interface TenantClient {
   clientAuthMethod?: ClientAuthMethod
 }
 
+/** What Auth0's dashboard calls an API. */
+export interface TenantApi {
+  /** Its identifier. */
+  audience: string
+  /** What may be asked for, words with a space between them. */
+  scope: string
+  /** Seconds that its access tokens live. */
+  lifetime: number
+}
+
 const HOUR = 3600 // seconds
 
 /**
@@ -27,17 +37,31 @@ const HOUR = 3600 // seconds
  *
  * @see OpenID Connect Core 1.0; what Auth0 does differently is said where it is done
  */
-export async function createProvider (issuer: string, clients: readonly TenantClient[]): Promise<Provider> {
+export async function createProvider (issuer: string, clients: readonly TenantClient[], api: TenantApi | null): Promise<Provider> {
   return quietly(async () => {
-    const { Provider } = await import('oidc-provider')
-    const provider = new Provider(issuer, configuration(issuer, clients))
+    const { Provider, errors } = await import('oidc-provider')
+    const provider = new Provider(issuer, configuration(issuer, clients, apiFeature(api, errors.InvalidTarget)))
     // Auth0 puts the id of the session at the provider into every ID token, oidc-provider only where logouts are announced.
     provider.Client.prototype.includeSid = () => true
     return provider
   })
 }
 
-function configuration (issuer: string, clients: readonly TenantClient[]): Configuration {
+type ApiFeature = NonNullable<NonNullable<Configuration['features']>['resourceIndicators']>
+
+/** Access tokens for an API are JWTs (RFC 9068); those for nothing in particular are opaque. */
+function apiFeature (api: TenantApi | null, InvalidTarget: typeof errors.InvalidTarget): ApiFeature {
+  return {
+    enabled: true,
+    useGrantedResource: async () => true,
+    async getResourceServerInfo (_ctx, resource) {
+      if (resource !== api?.audience) throw new InvalidTarget()
+      return { audience: resource, scope: api.scope, accessTokenTTL: api.lifetime, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }
+    }
+  }
+}
+
+function configuration (issuer: string, clients: readonly TenantClient[], resourceIndicators: ApiFeature): Configuration {
   return {
     clients: clients.map(metadata),
     routes: {
@@ -53,6 +77,7 @@ function configuration (issuer: string, clients: readonly TenantClient[]): Confi
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
       pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators,
       revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId },
       // Without an end_session_endpoint, as at tenants that have not switched it on: applications are to find /v2/logout.
       rpInitiatedLogout: { enabled: false }
@@ -62,7 +87,7 @@ function configuration (issuer: string, clients: readonly TenantClient[]): Confi
     pkce: { required: () => true },
     jwks: { keys: [newSigningKey()] },
     cookies: { keys: [randomBytes(32).toString('base64url')], names: { session: 'tenant', interaction: 'tenant_login', resume: 'tenant_resume' } },
-    ttl: { AccessToken: 24 * HOUR, IdToken: 10 * HOUR, RefreshToken: 30 * 24 * HOUR, Interaction: HOUR, Session: 72 * HOUR, Grant: 30 * 24 * HOUR },
+    ttl: { AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 24 * HOUR, IdToken: 10 * HOUR, RefreshToken: 30 * 24 * HOUR, Interaction: HOUR, Session: 72 * HOUR, Grant: 30 * 24 * HOUR },
     clientBasedCORS: () => false,
     // Its dispatcher refuses addresses of this computer, which is where the applications of this tenant are.
     fetch: (url, { dispatcher: _refusing, ...options }: RequestInit & { dispatcher?: unknown } = {}) => fetch(url, options),
@@ -77,9 +102,11 @@ function configuration (issuer: string, clients: readonly TenantClient[]): Confi
     async loadExistingGrant ({ oidc }) {
       const grant = new oidc.provider.Grant({ clientId: oidc.client!.clientId, accountId: oidc.session!.accountId! })
       grant.addOIDCScope([...oidc.requestParamScopes].join(' '))
+      for (const [resource, { scope }] of Object.entries(oidc.resourceServers ?? {})) grant.addResourceScope(resource, String(scope))
       await grant.save()
       return grant
     },
+    rotateRefreshToken: true,
     interactions: { url: (_ctx, interaction) => `/u/login/${interaction.uid}` },
     renderError (ctx, out) {
       ctx.type = 'html'

@@ -1,15 +1,16 @@
 import type { FastifyRequest } from 'fastify'
 import type { ActiveSession } from 'fastify-auth0'
 import { html } from 'ghtml'
+import type { LogBook } from '../api.ts'
 import { activeSessions } from './active-sessions.ts'
 import { isKnown, layout, picture } from './layout.ts'
-import { fromNow, now, onTheClock } from './time.ts'
+import { fromNow, now, onTheClock, time } from './time.ts'
 
 /** How old a login may be for the vault, in seconds. */
 export const VAULT_MAX_AGE = 60
 
 const doors: Array<{ path: string, name: string, about: string, guard: string, role?: string }> = [
-  { path: '/profile', name: 'Profile', about: 'Who you are, and each claim of your login.', guard: 'app.requireAuth()' },
+  { path: '/profile', name: 'Profile', about: 'Who you are, each claim of your login, and what an API tells you.', guard: 'app.requireAuth()' },
   { path: '/admin', name: 'Admin', about: 'For people who have the role admin.', guard: "app.requireAuth({ roles: 'admin' })", role: 'admin' },
   { path: '/vault', name: 'Vault', about: 'For logins of the last minute. Are you still you?', guard: `app.requireAuth({ maxAge: ${VAULT_MAX_AGE} })` },
   { path: '/session', name: 'Session', about: 'How long it lives, where else you are logged in, and a note.', guard: 'request.auth0.session' }
@@ -43,7 +44,7 @@ function whatAwaits ({ auth0: { user, roles } }: FastifyRequest, role: string | 
 }
 
 /** For whoever is logged in: the person, and the claims as they came. */
-export function profilePage (request: FastifyRequest): string {
+export function profilePage (request: FastifyRequest, log: LogBook | null): string {
   const user = request.auth0.user!
   return layout(request, 'Profile', html`
     <section class="card person">
@@ -54,10 +55,22 @@ export function profilePage (request: FastifyRequest): string {
         <p>!${request.auth0.roles.map(role => html`<span class="chip">${role}</span> `)}</p>
       </div>
     </section>
+    !${log === null ? '' : logBook(log)}
     <h2>Claims</h2>
     <dl class="card claims">
       !${Object.entries(user).map(([name, value]) => html`<div><dt>${name}</dt><dd>!${claim(value)}</dd></div>`)}
     </dl>`)
+}
+
+/** What another server told about the night, and by which access token. */
+function logBook ({ entries, token }: LogBook): string {
+  return html`
+    <h2>From the log book</h2>
+    <section class="card log">
+      <ul>!${entries.map(entry => html`<li>${entry}</li>`)}</ul>
+      <p class="soft">Read from another server with an access token for <code>${token.scope}</code>, issued <b>!${time(token.issuedAt)}</b>, over <b>!${time(token.expiresAt)}</b>.
+        It is renewed when half of its life is over: reload, and watch it.</p>
+    </section>`
 }
 
 /** Long lists are folded, or the person of 6 KB would need a long scroll. */

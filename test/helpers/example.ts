@@ -12,6 +12,8 @@ import auth0, { type Auth0Options } from '../../lib/index.ts'
 interface ExampleOptions {
   auth0?: Auth0Options
   tenant?: Partial<TenantOptions>
+  /** Address of the API. */
+  logBook?: string
   /** For routes besides those of the example. */
   routes?: (app: FastifyInstance) => void
 }
@@ -68,7 +70,7 @@ async function serve (t: Test, url: string, { clientId, clientSecret }: TenantCl
     ...options.auth0
   })
   const { redis, store } = options.auth0?.session ?? {}
-  await app.register(web, { sessionsIn: redis !== undefined ? 'redis' : store !== undefined ? 'memory' : 'cookie' })
+  await app.register(web, { sessionsIn: redis !== undefined ? 'redis' : store !== undefined ? 'memory' : 'cookie', ...options.logBook !== undefined && { logBook: options.logBook } })
   options.routes?.(app)
   await app.listen({ port: Number(new URL(url).port), host: 'localhost' })
 }
