@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { appBaseUrl, buildApp, type BuildOptions, type Built, secret } from './helpers/app.ts'
+import { appBaseUrl, buildApp, leaks, type BuildOptions, type Built, secret } from './helpers/app.ts'
 import type { Callback } from './helpers/provider.ts'
 
 // promise 8, D15: what is secret stays out of the log, at every level. The application of these tests logs at `trace`.
@@ -170,3 +170,17 @@ async function answered ({ calls }: Built['provider'], since: number): Promise<v
   while (calls.slice(since).some(({ bytesRead }) => bytesRead === 0)) await sleep(20)
   await sleep(50)
 }
+
+t.test('D15 every test that builds an application fails when a token, code, verifier or secret is in its log: what finds that finds it', async t => {
+  const { browser, provider, logs } = await buildApp(t, {
+    auth0: { authorizationParams: { scope: 'openid offline_access' } },
+    routes: app => app.get('/token', async ({ auth0 }) => auth0.getAccessToken({ forceRefresh: true }))
+  })
+  await browser.login('/login?returnTo=/me')
+  const { body: accessToken } = await browser.get('/token')
+  await browser.post('/logout')
+  t.ok(logs.lines.some(({ level }) => level === 20), 'down to the finest lines')
+  t.ok(provider.secrets.size >= 9)
+  t.ok(provider.secrets.has(accessToken))
+  for (const secret of provider.secrets) t.same(leaks({ text: `{"msg":"got ${secret}"}`, lines: [] }, provider), [secret])
+})

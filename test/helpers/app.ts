@@ -6,6 +6,7 @@ import { Browser, type BrowserOptions } from './browser.ts'
 import { Provider, type ProviderOptions } from './provider.ts'
 
 export const appBaseUrl = 'https://app.example.com'
+const REAL_SECRET = 16 // characters
 export const secret = '5f0d9c81e7b24a63f1c8d02e9a7b4c65d3e8f10a2b7c4d96'
 
 export interface BuildOptions {
@@ -37,13 +38,17 @@ export interface Built {
 }
 
 /**
- * An application with the plugin, a provider in memory and a browser; closed when the test ends. Routes: `/` greets, `/me` tells what
+ * An application with the plugin, a provider in memory and a browser; closed when the test ends, which fails if anything secret is in the log. Routes: `/` greets, `/me` tells what
  * `request.auth0` knows, `/profile` is guarded, `POST /notes` too, `/public` never asks who is calling.
  */
 export async function buildApp (t: Test, options: BuildOptions = {}): Promise<Built> {
   const provider = options.provider instanceof Provider ? options.provider : new Provider(options.provider)
   const logs: Logs = { text: '', lines: [] }
   const app = Fastify({ trustProxy: true, logger: { level: 'trace', stream: intoLogs(logs) }, ...options.fastify })
+  const logsAddresses = options.auth0?.routes?.callback === false // of a callback route of the application's own, code and state
+  t.teardown(() => {
+    if (!logsAddresses && leaks(logs, provider).length > 0) throw new Error(`the log tells ${leaks(logs, provider).length} secrets`)
+  })
   t.teardown(() => app.close())
   await options.before?.(app)
   await app.register(auth0, { ...identity(provider, options.auth0), secret, appBaseUrl, fetch: provider.fetch, ...options.auth0 })
@@ -54,6 +59,11 @@ export async function buildApp (t: Test, options: BuildOptions = {}): Promise<Bu
   const newBrowser = (more: Partial<BrowserOptions> = {}) =>
     new Browser({ baseUrl: origin(options.auth0?.appBaseUrl), app, provider, ...options.browser, ...more })
   return { app, provider, browser: newBrowser(), logs, newBrowser }
+}
+
+/** What the application logged of what nobody else may see. Codes and states that a test made up, of some letters, are in any text. */
+export function leaks ({ text }: Logs, { secrets }: Provider): string[] {
+  return [...secrets].filter(secret => secret.length >= REAL_SECRET && text.includes(secret))
 }
 
 const origin = (configured: Auth0Options['appBaseUrl']) => new URL([configured ?? appBaseUrl].flat()[0] as string).origin
