@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import session from '@fastify/session'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Auth0Options, SessionStoreLike } from '../lib/index.ts'
 import { loginCodec } from '../lib/session/login-codec.ts'
@@ -142,14 +142,16 @@ t.test('one request that both refreshes and updates keeps both', async t => {
   }
 })
 
-t.test('a logout while the same request refreshes is a logout', async t => {
-  const { person, clock, provider } = await build(t)
-  clock.advance(LIFETIME)
-  provider.failNext('token', 'slow')
-  const answer = await person.send('/logout-while-token')
-  t.match(answer.json(), { token: 'FST_AUTH0_LOGIN_REQUIRED' })
-  person.keep(answer)
-  t.equal(person.browser.cookie(NAME), null)
+t.test('a logout while the same request refreshes, or updates, is a logout', async t => {
+  for (const url of ['/logout-while-token', '/logout-while-note']) {
+    const { person, clock, provider } = await build(t)
+    clock.advance(LIFETIME)
+    provider.failNext('token', 'slow')
+    const answer = await person.send(url)
+    t.match(answer.json(), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
+    person.keep(answer)
+    t.equal(person.browser.cookie(NAME), null)
+  }
 })
 
 t.test('after a minute without the answer the refresh token of the cookie is a spent one, and the login is over', async t => {
@@ -412,7 +414,7 @@ for (const [name, make] of Object.entries(foreignStores)) {
       const { person, clock, provider } = await start(t)
       clock.advance(LIFETIME)
       provider.failNext('token', 'slow')
-      t.match((await person.send('/logout-while-token')).json(), { token: 'FST_AUTH0_LOGIN_REQUIRED' })
+      t.match((await person.send('/logout-while-token')).json(), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
       t.equal((await person.send('/token')).statusCode, 401)
     })
 
@@ -530,11 +532,17 @@ function addRoutes (app: FastifyInstance, gate: Gate): void {
   app.get<Note>('/note-while-token/:note', async ({ auth0, params }) => {
     await Promise.all([auth0.getTokenSet(), auth0.updateSession(params)])
   })
-  app.get('/logout-while-token', async (request, reply) => {
-    const token = request.auth0.getTokenSet().then(() => null, error => error.code)
-    await app.auth0.logout(request, reply)
-    return { token: await token }
-  })
+  const endedMeanwhile: Record<string, (request: FastifyRequest) => Promise<unknown>> = {
+    '/logout-while-token': ({ auth0 }) => auth0.getTokenSet(),
+    '/logout-while-note': ({ auth0 }) => auth0.updateSession({ note: 'late' })
+  }
+  for (const [url, act] of Object.entries(endedMeanwhile)) {
+    app.get(url, async (request, reply) => {
+      const acted = act(request).then(() => null, error => error.code)
+      await app.auth0.logout(request, reply)
+      return { code: await acted }
+    })
+  }
 }
 
 /** The provider's tokens are longer than usual. */
