@@ -123,3 +123,25 @@ t.test('an answer with a cookie of the application\'s own keeps it, and does not
   await browser.login('/login?returnTo=/me')
   t.same((await browser.get('/theme')).setCookies, ['theme=dark'])
 })
+
+t.test('D13 what a refresh brought is not lost when the store is away at that very moment, nor is the refresh token used twice', async t => {
+  for (const [name, replaces] of [['it did not take it', false], ['it took it, and could not say so', true]] as const) {
+    const store = new MemoryStore()
+    const { browser, provider } = await buildApp(t, {
+      auth0: { session: { store }, authorizationParams: { scope: 'openid offline_access' } },
+      routes: app => app.get('/token', async ({ auth0 }) => auth0.getAccessToken({ forceRefresh: true }))
+    })
+    await browser.login('/login?returnTo=/me')
+    const { replaceLogin } = store.records
+    store.records.replaceLogin = async (...args) => {
+      if (replaces) await replaceLogin.apply(store.records, args)
+      throw new FST_AUTH0_SESSION_UNAVAILABLE()
+    }
+    const failed = await browser.fetch('/token')
+    t.match([failed.statusCode, failed.headers['retry-after']], [503, '5'], name)
+    store.records.replaceLogin = replaceLogin
+    for (let time = 0; time < 2; time++) t.equal((await browser.fetch('/token')).statusCode, 200)
+    t.equal(provider.reuses, 0)
+    t.ok((await browser.get('/me')).json().isAuthenticated)
+  }
+})

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { FifoMap } from 'toad-cache'
 import { now } from '../clock.ts'
 import { FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_SESSION_WRITTEN } from '../errors.ts'
@@ -16,6 +15,7 @@ import { Revocations } from './revocations.ts'
 import { clearSessionCookie, destroySession, joinSession, ownFieldsOf, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
 import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { createDirectory, endEach } from './store-directory.ts'
+import { createKeepers } from './stored-keeper.ts'
 import { changeLogin, isSamePerson, loginOf, openLogin, readLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
 
 const MAX_USER_AGENT = 256 // characters
@@ -36,6 +36,7 @@ interface Services extends StoreSessionOptions {
   opened: OpenedSeals<SealedLogin>
   seenTokens: Revocations
   renewals: Renewals<StoredLogin>
+  keeperOf: ReturnType<typeof createKeepers>
   /** The cookies of sessions, by the login that began them: twins of one callback begin one. */
   begun: FifoMap<Promise<string>>
 }
@@ -46,8 +47,16 @@ export function createStoreSessions (options: StoreSessionOptions): Sessions {
   const { records } = store
   const indexes = new LoginIndexes(options)
   const seenTokens = new Revocations(records, realm, options.absoluteTimeout)
+  const opened = new OpenedSeals<SealedLogin>(seal, TYPICAL_SIZE)
   const services: Services = {
-    ...options, records, indexes, seenTokens, renewals: new Renewals(records), opened: new OpenedSeals(seal, TYPICAL_SIZE), begun: new FifoMap(REMEMBERED_LOGINS, TWINS)
+    ...options,
+    records,
+    indexes,
+    seenTokens,
+    renewals: new Renewals(records),
+    keeperOf: createKeepers({ records, seal, opened }, session => store.end(session)),
+    opened,
+    begun: new FifoMap(REMEMBERED_LOGINS, TWINS)
   }
   store.tolerateFailures()
 
@@ -163,17 +172,8 @@ class StoreSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     const handle = this.#loggedIn()
-    const { store } = this.#services
-    const { kept } = await this.#services.renewals.run({
-      name: handle.session,
-      load: () => readLogin(this.#services, handle.session),
-      replace: async (before, renewed) => {
-        const isAsBefore = ({ tokens }: Login) => tokens.refreshes === before.login.tokens.refreshes
-        const changed = await changeLogin(this.#services, handle.session, before.record, login => isAsBefore(login) ? { ...login, ...renewed } : login)
-        return changed === null ? null : { kept: changed, isOwn: isDeepStrictEqual(changed.login.tokens, renewed.tokens) }
-      },
-      end: () => store.end(handle.session)
-    }, work)
+    const { renewals, keeperOf } = this.#services
+    const { kept } = await renewals.run(keeperOf(handle.session), work)
     handle.record = kept.record
     return kept.login
   }
