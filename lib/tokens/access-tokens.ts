@@ -1,10 +1,10 @@
 import {
   FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
-  FST_AUTH0_SESSION_UNAVAILABLE
+  FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_SESSION_UNAVAILABLE
 } from '../errors.ts'
 import type { AnyRequest } from '../fastify.ts'
 import { ProviderFailure } from '../provider/failures.ts'
-import type { AccessToken, Session } from '../session/sessions.ts'
+import type { AccessToken, LoginTokens, Session } from '../session/sessions.ts'
 import { isFresh, isValid, nameOfTarget, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
 import type { Refresh } from './refresh.ts'
 
@@ -60,7 +60,7 @@ export function createAccessTokens (refresh: Refresh): GetTokenSet {
       token !== null && isFresh(token, minimumLifetime) && !(forceRefresh && token.token === present?.token)
     if (isWanted(present)) return toTokenSet(present as AccessToken)
     const fallback = present !== null && !forceRefresh && isValid(present) ? present : null
-    if (fallback !== null && login.tokens.refreshToken === null) return toTokenSet(fallback)
+    if (login.tokens.refreshToken === null) return toTokenSet(fallback ?? missing(login.tokens))
     try {
       const { tokens } = await session.renew({
         ...refresh(target, request), name: nameOfTarget(target), isDone: login => isWanted(tokenFor(login.tokens, target))
@@ -73,6 +73,13 @@ export function createAccessTokens (refresh: Refresh): GetTokenSet {
       return toTokenSet(fallback)
     }
   }
+}
+
+function missing ({ access: [first] }: LoginTokens): never {
+  const wasAskedFor = first?.scope?.split(' ').includes('offline_access') === true
+  throw new FST_AUTH0_REFRESH_TOKEN_MISSING(wasAskedFor
+    ? 'The identity provider did not grant "offline_access": allow it there, for the API and for this application'
+    : 'To get one, add "offline_access" to "authorizationParams.scope"')
 }
 
 function toTokenSet ({ token, type, granted, audience, expiresAt }: AccessToken): TokenSet {

@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify'
-import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_MISSING } from '../errors.ts'
+import { FST_AUTH0_PROVIDER_UNAVAILABLE } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { AnyRequest } from '../fastify.ts'
 import type { Config } from '../options.ts'
@@ -9,7 +9,7 @@ import type { Login, Renewal, RenewedLogin, User } from '../session/sessions.ts'
 import { asSameUser } from './same-user.ts'
 import { differenceFromLogin, idTokenHint, renewedTokens, type Target } from './login-tokens.ts'
 
-/** The work of a refresh: for one access token, and on behalf of one request. */
+/** The work of a refresh: for one access token of a login that has a refresh token, and on behalf of one request. */
 export type Refresh = (target: Target, request: AnyRequest) => Pick<Renewal, 'run' | 'discard'>
 
 export function createRefresh ({ name: instance, onRefresh }: Pick<Config, 'name' | 'onRefresh'>, provider: Pick<Provider, 'refresh' | 'revoke'>): Refresh {
@@ -36,10 +36,9 @@ export function createRefresh ({ name: instance, onRefresh }: Pick<Config, 'name
 
   async function refresh (target: Target, request: AnyRequest, login: Login): Promise<RenewedLogin> {
     const { user, issuedAt, tokens: { refreshToken } } = login
-    if (refreshToken === null) throw new FST_AUTH0_REFRESH_TOKEN_MISSING(remedyFor(login))
     if (Date.now() < pausedUntil) throw paused()
     const { iss, sub, auth_time: authTime } = user
-    const { tokens, identity } = await provider.refresh(refreshToken, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt }).catch(pause)
+    const { tokens, identity } = await provider.refresh(refreshToken as string, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt }).catch(pause)
     return {
       user: await enriched(identity === null ? user : renewedUser(login, identity.user), target, tokens, request),
       idToken: identity === null ? login.idToken : idTokenHint(identity.idToken),
@@ -84,11 +83,4 @@ export function createRefresh ({ name: instance, onRefresh }: Pick<Config, 'name
 function renewedUser ({ user, ownClaims }: Login, claims: User): User {
   const changed = Object.entries(claims).filter(([name]) => !ownClaims.includes(name))
   return { ...user, ...Object.fromEntries(changed) }
-}
-
-function remedyFor ({ tokens: { access: [first] } }: Login): string {
-  const wasAskedFor = first?.scope?.split(' ').includes('offline_access') === true
-  return wasAskedFor
-    ? 'The identity provider did not grant "offline_access": allow it there, for the API and for this application'
-    : 'To get one, add "offline_access" to "authorizationParams.scope"'
 }
