@@ -11,7 +11,7 @@ import { travelInTime, type Clock } from './helpers/clock.ts'
 import { Gate } from './helpers/gates.ts'
 import { JsonStore } from './helpers/json-store.ts'
 import { Provider } from './helpers/provider.ts'
-import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
+import { skipWithoutRedis, startRedis, until } from './helpers/redis.ts'
 
 const NAME = '__Host-auth0'
 const LIFETIME = 3600 // seconds of an access token
@@ -227,6 +227,36 @@ t.test('shared by revocations.redis', { skip: skipWithoutRedis }, async t => {
     t.equal(setCookies(answer).length, 1)
     person.keep(answer)
     t.equal(person.login().tokens.refreshes, 1)
+  })
+
+  t.test('D13 an older successor takes the place of no newer one', async t => {
+    const { person, clock } = await twoHosts(t)
+    clock.advance(LIFETIME)
+    await person.send('/token')
+    const [key] = await redis.command('KEYS', '*text:*') as string[]
+    const older = String(await redis.command('GET', key!))
+    const { accessToken } = (await person.send('/token?force=1')).json()
+    await redis.command('SET', key!, older)
+    for (let time = 0; time < 2; time++) t.equal((await person.send('/token')).json().accessToken, accessToken)
+  })
+
+  t.test('D14 a host that lost its lease takes what the other one got, and writes nothing', async t => {
+    const { person, provider, clock, atTwo } = await twoHosts(t)
+    provider.reuseLeeway = 600_000
+    clock.advance(LIFETIME)
+    let open = () => {}
+    const opened = new Promise<void>(resolve => { open = resolve })
+    provider.failNext('token', async ({ honest }) => {
+      await opened
+      return honest()
+    })
+    const first = person.send('/token')
+    await until('the provider is asked', () => provider.refreshes.length === 1)
+    await redis.command('DEL', ...await redis.command('KEYS', '*lease:*') as string[])
+    const second = await atTwo('/token')
+    open()
+    t.equal((await first).json().accessToken, second.json().accessToken)
+    t.same([setCookies(await first).length, setCookies(second).length], [0, 1])
   })
 
   t.test('a successor lasts a minute, sealed, under a name that tells nothing', async t => {
@@ -489,7 +519,8 @@ async function personAt (app: FastifyInstance, provider: Provider, browser: Awai
 
 function addRoutes (app: FastifyInstance, gate: Gate): void {
   type Note = { Params: { note: string } }
-  app.get<{ Querystring: { audience?: string } }>('/token', async ({ auth0, query: { audience } }) => auth0.getTokenSet({ audience }))
+  app.get<{ Querystring: { audience?: string, force?: string } }>('/token', async ({ auth0, query: { audience, force } }) =>
+    auth0.getTokenSet({ audience, forceRefresh: force !== undefined }))
   app.get<Note>('/note/:note', async ({ auth0, params }) => auth0.updateSession(params))
   app.get('/slow', async request => {
     const { user } = request.auth0
