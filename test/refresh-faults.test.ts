@@ -115,13 +115,23 @@ t.test('D11 a Retry-After that is nonsense, or more than an hour, makes nobody w
   t.equal((await ask()).statusCode, 200)
 })
 
-t.test('promise 4: what is asked of the provider beside the token endpoint may fail, too', async t => {
+t.test('promise 4: who does not want the token that is there gets no other one instead', async t => {
+  const { ask, provider, isLoggedIn } = await buildTokenSite(t)
+  const first = (await ask()).json().accessToken
+  provider.fail('token', '500')
+  t.match((await ask({ forceRefresh: true })).json(), OUTAGE)
+  t.match((await ask({ audience: 'https://other.example.com' })).json(), OUTAGE)
+  t.equal((await ask({ minimumLifetime: LIFETIME - 1 })).json().accessToken, first, 'which is shorter than wanted, but all there is')
+  t.ok(await isLoggedIn())
+})
+
+t.test('F8 while keys or metadata cannot be had no refresh token is spent, since what came could not be verified', async t => {
   for (const endpoint of ['jwks', 'discovery'] as const) {
     const { ask, provider, clock, isLoggedIn } = await buildTokenSite(t)
-    clock.advance(LIFETIME * 20) // what is kept of the provider is old
+    clock.advance(16 * LIFETIME) // what is kept of the provider is old
     provider.fail(endpoint, '500')
     const { statusCode } = await ask()
-    t.ok(statusCode === 200 || statusCode === 503)
+    t.same([statusCode, provider.refreshes.length], endpoint === 'jwks' ? [503, 0] : [200, 1], endpoint)
     provider.heal()
     t.ok(await isLoggedIn())
     t.equal((await ask()).statusCode, 200)

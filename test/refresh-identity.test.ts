@@ -115,6 +115,7 @@ t.test('ID tokens that come with a refresh', { skip: skipWithoutRedis }, async t
         t.equal((await ask()).statusCode, 200)
         t.match((await browser.get('/me')).json().user, { name: 'Ada Lovelace' })
         provider.idTokenOnRefresh = true
+        provider.rotateKeys({ keepOld: false }) // F7 just before it signs
         const issuedAt = clock.now()
         clock.advance(300)
         provider.forgeNext('idToken', { claims: { auth_time: undefined } }, changed(() => ({ iat: issuedAt })))
