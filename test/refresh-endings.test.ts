@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { MemoryStore } from '../lib/index.ts'
+import { MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { buildApp } from './helpers/app.ts'
 import type { Provider } from './helpers/provider.ts'
 import { skipWithoutRedis, startRedis, until } from './helpers/redis.ts'
+import { connected } from './helpers/stores.ts'
 import { API, buildTokenSite, holdRefresh, LIFETIME, says, SCOPE, sessionKinds } from './helpers/token-site.ts'
 
 const REFUSED = { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_REFUSED' }
@@ -128,6 +129,20 @@ t.test('sessions that end while their tokens are refreshed', { skip: skipWithout
         t.match((await send('/token', copy)).json(), ENDED)
       })
 
+      if (name.includes('Redis') && isInCookie) {
+        t.test('a logout revokes the refresh token that another process got', async t => {
+          const { provider, cookie, send } = await build(t)
+          const other = await twin(t, provider, options())
+          const copy = cookie()
+          const headers = { cookie: copy, 'x-forwarded-proto': 'https', 'sec-fetch-site': 'same-origin' }
+          t.equal((await other.inject({ url: '/token?force', headers })).statusCode, 200)
+          t.equal((await send('/logout', copy, { method: 'POST' })).statusCode, 303)
+          const [newest] = revokedTokens(provider)
+          t.equal(provider.refreshes.length, 1)
+          t.not(newest, provider.refreshes[0]!.params.get('refresh_token'))
+        })
+      }
+
       t.test('promise 2, H3: a request that changes the session beside its refresh, or beside that of another, keeps both', async t => {
         const { ask, provider, clock, cookie, send, browser } = await build(t, {
           routes: app => {
@@ -200,7 +215,7 @@ t.test('D10 a refusal is not final when the login was refreshed by somebody else
   const store = new MemoryStore()
   store.records.lease = async () => true // as when it is lost
   const { provider, clock, cookie, send, isLoggedIn } = await buildTokenSite(t, { auth0: { session: { store } } })
-  const other = await twin(t, provider, store)
+  const other = await twin(t, provider, { session: { store } })
   clock.advance(LIFETIME)
   const copy = cookie()
   let refuse = () => {}
@@ -223,7 +238,7 @@ t.test('promise 2: who comes late with what a refresh brought does not write ove
   store.records.lease = async () => true
   const { provider, clock, cookie, send, ask } = await buildTokenSite(t, { auth0: { session: { store } } })
   provider.reuseLeeway = Infinity
-  const other = await twin(t, provider, store)
+  const other = await twin(t, provider, { session: { store } })
   clock.advance(LIFETIME)
   const held = holdRefresh(provider)
   const answer = send('/token', cookie())
@@ -236,12 +251,13 @@ t.test('promise 2: who comes late with what a refresh brought does not write ove
   t.same(revokedTokens(provider), [], 'nothing is revoked: to many a provider all tokens of a login are one')
 })
 
-/** Another process with the same store. */
-async function twin (t: Test, provider: Provider, store: MemoryStore): Promise<FastifyInstance> {
+/** Another process with the same sessions. */
+async function twin (t: Test, provider: Provider, auth0: Auth0Options): Promise<FastifyInstance> {
   const { app } = await buildApp(t, {
     provider,
-    auth0: { session: { store }, authorizationParams: { scope: SCOPE, audience: API } },
-    routes: app => app.get('/token', async ({ auth0 }) => auth0.getTokenSet())
+    auth0: { ...auth0, authorizationParams: { scope: SCOPE, audience: API } },
+    routes: app => app.get<{ Querystring: { force?: string } }>('/token', async ({ auth0, query }) => auth0.getTokenSet({ forceRefresh: query.force !== undefined }))
   })
+  await connected(app)
   return app
 }

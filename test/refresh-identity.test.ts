@@ -128,6 +128,12 @@ t.test('ID tokens that come with a refresh', { skip: skipWithoutRedis }, async t
   }
 })
 
+t.test('C21 auth_time that the login did not tell may come with a refresh', async t => {
+  const { provider, ask } = await buildTokenSite(t)
+  provider.forgeNext('idToken', changed(() => ({ auth_time: now() - 100 })))
+  t.equal((await ask({ forceRefresh: true })).statusCode, 200)
+})
+
 t.test('an ID token too long for a URL is no hint at the logout', async t => {
   const { provider, ask, browser } = await buildTokenSite(t, { auth0: { onLogin: ({ user }) => ({ ...user, long: 'x' }) } })
   provider.forge('idToken', { claims: { long: 'x'.repeat(4000) } })
