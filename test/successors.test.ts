@@ -232,12 +232,13 @@ t.test('shared by revocations.redis', { skip: skipWithoutRedis }, async t => {
   t.test('D13 an older successor takes the place of no newer one', async t => {
     const { person, clock } = await twoHosts(t)
     clock.advance(LIFETIME)
-    await person.send('/token')
+    const old = person.headers()
+    person.keep(await person.send('/token'))
     const [key] = await redis.command('KEYS', '*text:*') as string[]
     const older = String(await redis.command('GET', key!))
     const { accessToken } = (await person.send('/token?force=1')).json()
     await redis.command('SET', key!, older)
-    for (let time = 0; time < 2; time++) t.equal((await person.send('/token')).json().accessToken, accessToken)
+    for (let time = 0; time < 2; time++) t.equal((await person.send('/token', old)).json().accessToken, accessToken)
   })
 
   t.test('D14 a host that lost its lease takes what the other one got, and writes nothing', async t => {
@@ -468,6 +469,13 @@ for (const [name, make] of Object.entries(foreignStores)) {
         t.equal(new Set(answers.map(answer => answer.json().accessToken)).size, 1)
         t.equal(provider.refreshes.length, expiry)
       }
+      clock.advance(LIFETIME)
+      const slow = await two.gate.hold(more => person.send('/slow-note/late', more, two.app))
+      await person.send('/token')
+      await slow.release()
+      await redis.command('DEL', ...await redis.command('KEYS', '*text:*') as string[]) // a minute later
+      clock.advance(LIFETIME)
+      t.equal((await person.send('/token')).statusCode, 200, 'D13, promise 2: a slow request at the other host keeps the newest tokens')
       t.equal(provider.reuses, 0)
     })
   })
