@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SESSION_UNAVAILABLE } from '../lib/errors.ts'
+import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../lib/errors.ts'
 import { Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
 import type { Login, Renewal, RenewedLogin } from '../lib/session/sessions.ts'
 import { MemoryRecords } from '../lib/store/memory-records.ts'
@@ -233,30 +233,6 @@ t.test('D14 somebody else was faster: it is looked at again, and done again when
   const isDone = ({ tokens }: Login) => tokens.refreshes > 0
   t.match(await again.run(next.keeper(), wanted({ isDone, during: () => { next.login = loginOf(1) } })), { isOwn: false })
   t.same(next.runs, [0])
-})
-
-t.test('D13, promise 4: a store that is away for a moment does not cost what the provider gave', async t => {
-  const { renewals, session, work } = build()
-  const keeper = session.keeper()
-  let failures = 0
-  const failing = (count: number, error: Error): LoginKeeper<Kept> => ({ ...keeper, replace: async (...args) => failures++ < count ? Promise.reject(error) : keeper.replace(...args) })
-  t.equal((await renewals.run(failing(3, new FST_AUTH0_SESSION_UNAVAILABLE()), work())).isOwn, true)
-  t.same([failures, session.runs, session.login?.tokens.refreshes], [4, [0], 1])
-
-  failures = 0
-  await t.rejects(renewals.run(failing(1, new TypeError('a mistake')), work()), /a mistake/)
-  t.equal(failures, 1)
-
-  const clock = patchPerformance(t)
-  const away: LoginKeeper<Kept> = {
-    ...keeper,
-    replace: async () => {
-      if (++failures > 3) clock.advance(2000)
-      throw new FST_AUTH0_SESSION_UNAVAILABLE()
-    }
-  }
-  await t.rejects(renewals.run(away, work()), { code: 'FST_AUTH0_SESSION_UNAVAILABLE' }, 'and not for longer')
-  t.equal(failures, 4)
 })
 
 t.test('D14 it is not tried more than three times', async t => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SESSION_UNAVAILABLE } from '../errors.ts'
+import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../errors.ts'
 import type { Records } from '../store/records.ts'
 import type { Login, Renewal, RenewedLogin } from './sessions.ts'
 
@@ -8,7 +8,6 @@ import type { Login, Renewal, RenewedLogin } from './sessions.ts'
 const LEASE = 3000
 const POLL = 25 // milliseconds
 const MAX_WAIT = 15_000 // milliseconds
-const MAX_SAVE = 2000 // milliseconds for a store that is away
 const MAX_ATTEMPTS = 3 // when others renew the same login for something else, without a lease
 
 /** A login as it is kept, with what belongs to it there. */
@@ -63,26 +62,13 @@ export class Renewals<K extends Kept> {
         if (work.isDone(before.login)) return { kept: before, isOwn: false }
         const renewed = await work.run(before.login).catch(error => this.#verifyFinal(keeper, before, error))
         if (renewed === null) continue
-        const result = await this.#save(keeper, before, renewed)
+        const result = await keeper.replace(before, renewed)
         if (result === null) work.discard(renewed)
         if (present(result).isOwn) return present(result)
       }
       throw new FST_AUTH0_PROVIDER_UNAVAILABLE()
     } finally {
       await release()
-    }
-  }
-
-  /** A refresh token that was spent for what gets lost here would end the session at the next refresh: a store that is away for a moment is tried again. */
-  async #save (keeper: LoginKeeper<K>, before: K, renewed: RenewedLogin): Promise<Renewed<K> | null> {
-    const triesUntil = performance.now() + MAX_SAVE
-    while (true) {
-      try {
-        return await keeper.replace(before, renewed)
-      } catch (error) {
-        if (!(error instanceof FST_AUTH0_SESSION_UNAVAILABLE) || performance.now() > triesUntil) throw error
-        await delay(POLL)
-      }
     }
   }
 
