@@ -77,6 +77,8 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
         t.equal(narrow.audience, API)
         t.same([await token(), await token({ audience: API, scope: SCOPE }), await token({ scope: 'openid' })], [first, first, narrow])
         t.same(provider.refreshes.map(({ params }) => [params.get('audience'), params.get('scope')]), [[OTHER, 'read:a write:b'], [null, 'openid']])
+        await token({ organization: 'org_1' })
+        t.equal(provider.refreshes.at(-1)!.params.get('organization'), 'org_1')
       })
 
       t.test('D7 the scope that was granted is what is told', async t => {

@@ -256,6 +256,37 @@ t.test('O5 garbage cookies cost no access to the store', async t => {
   t.same(store.calls, [])
 })
 
+t.test('promise 1: a session that its own request ends beside a refresh stays ended', async t => {
+  for (const moment of ['while the provider is asked', 'when its answer is there']) {
+    const store = new JsonStore(false)
+    let request: FastifyRequest
+    const { browser, provider } = await build(t, {
+      auth0: { session: { store }, authorizationParams: { scope: 'openid offline_access' } },
+      routes: app => app.get('/token', async given => {
+        request = given
+        return given.auth0.getAccessToken({ forceRefresh: true }).catch(error => error.code)
+      })
+    })
+    await browser.login('/login?returnTo=/me')
+    if (moment === 'while the provider is asked') {
+      provider.failNext('token', async ({ honest }) => {
+        await request.session.destroy()
+        return honest()
+      })
+    } else {
+      const { get } = store
+      let reads = 0
+      store.get = (id, callback) => {
+        get.call(store, id, callback)
+        if (++reads === 3) request.session.destroy() // by the request itself, before the refresh, and after it
+      }
+    }
+    t.equal((await browser.fetch('/token')).body, 'FST_AUTH0_LOGIN_REQUIRED', moment)
+    t.equal(provider.refreshes.length, 1)
+    t.notOk((await browser.get('/me')).json().isAuthenticated)
+  }
+})
+
 t.test('a store that fails is a 503, and what it says is for the log', async t => {
   /** What fails, what is asked for, and what comes. */
   const failures: Array<[verb: Verb, method: 'GET' | 'POST', url: string, code: string]> = [

@@ -8,7 +8,7 @@ import type { Fault } from './helpers/provider-faults.ts'
 
 // What surrounds a logout: a provider that is down, hooks of the application, its own routes, cookies as they were set.
 
-const long = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`claim-${n}`, 'x'.repeat(50)]))
+const long = Object.fromEntries(Array.from({ length: 80 }, (_, n) => [`claim-${n}`, 'x'.repeat(50)]))
 const cookies: Array<[name: string, options: Auth0Options, names: string[]]> = [
   ['https', {}, ['__Host-auth0']],
   ['http', { appBaseUrl: 'http://localhost:3000' }, ['auth0']],

@@ -1,5 +1,8 @@
 import t from 'tap'
 import { FST_AUTH0_SESSION_UNAVAILABLE, MemoryStore } from '../lib/index.ts'
+import { OpenedSeals } from '../lib/session/opened-seals.ts'
+import { createSeal } from '../lib/session/seal.ts'
+import { storedLogin, type SealedLogin } from '../lib/session/stored-login.ts'
 import { buildApp } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
@@ -53,6 +56,13 @@ t.test('an update of a session that ends in between says that nobody is logged i
   }
   t.match((await browser.fetch('/set')).json(), { statusCode: 401, code: 'FST_AUTH0_LOGIN_REQUIRED' })
   store.records.read = read
+  const { browser: another } = await buildApp(t, {
+    auth0: { session: { store } },
+    routes: app => app.get('/set', async request => [await request.auth0.updateSession({ n: 1 }).catch(error => error.code), request.auth0.user])
+  })
+  await another.login('/login?returnTo=/me')
+  store.records.replaceLogin = async () => 'absent'
+  t.same((await another.fetch('/set')).json(), ['FST_AUTH0_LOGIN_REQUIRED', null], 'and the same request sees it')
 })
 
 t.test('B5 a twin whose session ends in between is not logged in', async t => {
@@ -144,4 +154,13 @@ t.test('D13 what a refresh brought is not lost when the store is away at that ve
     t.equal(provider.reuses, 0)
     t.ok((await browser.get('/me')).json().isAuthenticated)
   }
+})
+
+t.test('H8 what does not open is no login', async t => {
+  const seal = createSeal(['another secret'], 'test', 60)
+  const opened = new OpenedSeals<SealedLogin>(seal, 1000)
+  const { records } = new MemoryStore()
+  const record = { fields: {}, login: 'no seal', version: 1, usedAt: 0, idleTimeout: 1 }
+  t.equal(storedLogin({ records, seal, opened }, 'session', record), null)
+  t.equal(storedLogin({ records, seal, opened }, 'session', { ...record, login: null }), null)
 })

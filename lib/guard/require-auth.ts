@@ -126,8 +126,9 @@ function createGuard ({ name, clockTolerance, addresses, logins, answerError, au
     return answerError(error, request, reply, { ...returnTo, ...organization, ...demand }).then(never)
   }
 
-  function tell (request: AnyRequest, { code, statusCode }: Partial<FastifyError>): void {
-    publish('refusal', { instance: name, requestId: request.id, code: code ?? '', statusCode: statusCode ?? 500 })
+  function tell (request: AnyRequest, error: Error): void {
+    const { code, statusCode } = error as FastifyError & { statusCode: number } // ours
+    publish('refusal', { instance: name, requestId: request.id, code, statusCode })
   }
 
   /** The page of a request, as the browser calls it. */

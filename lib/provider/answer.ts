@@ -7,9 +7,10 @@ const MAX_BYTES = 512 * 1024 // discovery, key sets and tokens are a few kilobyt
  * Reads an answer of the provider to its end. A success must be JSON, or a JWT, as all that we ask for is.
  *
  * @param signal ends the reading
+ * @param ignoresContent whether the status says it all
  * @throws {UnusableAnswerError}
  */
-export async function readAnswer ({ status, headers, redirected, body }: Response, signal: AbortSignal): Promise<Response> {
+export async function readAnswer ({ status, headers, redirected, body }: Response, signal: AbortSignal, ignoresContent: boolean): Promise<Response> {
   const reader = body?.getReader()
   const letGo = () => { reader?.cancel().catch(() => {}) } // the connection, not only the promise
   signal.addEventListener('abort', letGo)
@@ -17,7 +18,7 @@ export async function readAnswer ({ status, headers, redirected, body }: Respons
     signal.throwIfAborted()
     if (redirected || isRedirect(status)) throw new UnusableAnswerError(`a redirect instead of an answer (${status})`)
     const bytes = reader === undefined ? Buffer.alloc(0) : await readWhole(reader)
-    if (isSuccess(status) && !isJwt(headers)) assertJson(bytes.toString())
+    if (isSuccess(status) && !ignoresContent && !isJwt(headers)) assertJson(bytes.toString())
     return new Response(bytes.length > 0 ? bytes : null, { status, headers })
   } finally {
     signal.removeEventListener('abort', letGo)

@@ -9,16 +9,18 @@ export interface BoundedFetchOptions {
   timeout: number
   /** Aborts all calls under way. */
   closing: AbortSignal
+  /** Whether the status of an answer says it all; else it must be JSON, or a JWT. Default: `false`. */
+  ignoresContent?: boolean
 }
 
 /**
  * Makes a `fetch` that no provider can hurt us with: a total time-out also for a body that trickles, a limit on its size, no
  * redirect followed (it would carry a secret along), and no clear text beyond this machine (RFC 9700 §2.6).
  */
-export function createBoundedFetch ({ fetch, timeout, closing }: BoundedFetchOptions): CustomFetch {
+export function createBoundedFetch ({ fetch, timeout, closing, ignoresContent = false }: BoundedFetchOptions): CustomFetch {
   async function fetchWhole (url: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
     signal.throwIfAborted()
-    return readAnswer(await fetch(url, init), signal)
+    return readAnswer(await fetch(url, init), signal, ignoresContent)
   }
 
   return async (url, init) => {

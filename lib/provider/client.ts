@@ -15,6 +15,8 @@ export interface ClientOptions {
   /** Seconds. */
   clockTolerance: number
   fetch: CustomFetch
+  /** The same, for where the status of an answer says it all. */
+  send: CustomFetch
 }
 
 /** A provider as its metadata describe it, with us as its client. */
@@ -22,6 +24,8 @@ export interface KnownProvider {
   readonly metadata: UsableMetadata
   /** For openid-client: what it needs to ask this provider for a login. */
   readonly configuration: Configuration
+  /** For openid-client: what it needs to revoke a token. The content of the answer is nothing to look at (RFC 7009 §2.2). */
+  readonly configurationToRevoke: Configuration
   readonly keySet: KeySet
   /**
    * For openid-client: what it needs to finish one login. It has the keys already: fetched first, an endpoint that is down or
@@ -53,6 +57,7 @@ export async function discoverProvider (options: ClientOptions): Promise<KnownPr
   return {
     metadata,
     configuration: configure(fetch),
+    configurationToRevoke: configure(options.send),
     keySet,
     async configurationWithKeys () {
       const jwks = await keySet.current()

@@ -79,7 +79,7 @@ export function isIncompleteAnswer (error: unknown): boolean {
 
 /** Whether an ID token names another issuer, or another client, than it should. openid-client tells which claim was wrong in its last cause. */
 export function isOtherParty (error: unknown): boolean {
-  const { claim } = (causeChain(error).at(-1) ?? {}) as { claim?: unknown }
+  const claim = (causeChain(error).at(-1) as { claim?: unknown } | null)?.claim
   return claim === 'iss' || claim === 'aud'
 }
 

@@ -21,7 +21,7 @@ export type { RefreshedLogin } from './refresh-grant.ts'
 export type { Tokens } from './token-answer.ts'
 
 /** What the provider's side of a login needs to know. */
-export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch'> {
+export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch' | 'send'> {
   preset: ProviderPreset
   pushedAuthorizationRequests: boolean
   userInfo: UserInfoPolicy
@@ -100,8 +100,10 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
   const { preset, clientId } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal) // one for each call under way, however many people log in at once
-  const fetch = createBoundedFetch({ fetch: options.fetch, timeout: options.httpTimeout, closing: closing.signal })
-  const discovery = createDiscovery(() => discoverProvider({ ...options, issuer: preset.issuer, fetch }),
+  const bounds = { fetch: options.fetch, timeout: options.httpTimeout, closing: closing.signal }
+  const fetch = createBoundedFetch(bounds)
+  const send = createBoundedFetch({ ...bounds, ignoresContent: true })
+  const discovery = createDiscovery(() => discoverProvider({ ...options, issuer: preset.issuer, fetch, send }),
     error => warn(providerError(error, 'discovery'), 'provider metadata not renewed'))
   const userInfo = createUserInfo(options.userInfo, log)
 

@@ -6,8 +6,8 @@ import { providerError } from './failures.ts'
  *
  * @see RFC 7009 §2.1
  */
-export async function revokeToken ({ metadata, configuration }: KnownProvider, refreshToken: string): Promise<void> {
+export async function revokeToken ({ metadata, configurationToRevoke }: KnownProvider, refreshToken: string): Promise<void> {
   if (metadata.revocation_endpoint === undefined) return
   const { tokenRevocation } = await openidClient()
-  await tokenRevocation(configuration, refreshToken, { token_type_hint: 'refresh_token' }).catch(error => { throw providerError(error, 'revocation') })
+  await tokenRevocation(configurationToRevoke, refreshToken, { token_type_hint: 'refresh_token' }).catch(error => { throw providerError(error, 'revocation') })
 }

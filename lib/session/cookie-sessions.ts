@@ -6,6 +6,7 @@ import { createChunkedCookie, type ChunkedCookie } from './chunked-cookie.ts'
 import type { CookieAttributes } from './cookies.ts'
 import { frozenCopy, verifyJson } from './frozen-json.ts'
 import { OpenedSeals } from './opened-seals.ts'
+import { present } from './renewals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { SessionMemory } from './session-memory.ts'
@@ -131,8 +132,7 @@ class CookieSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     this.#assertUnwritten()
-    const { login: before } = this
-    if (before === null) throw new FST_AUTH0_LOGIN_REQUIRED()
+    const before = present(this.login)
     const { successors, revocations } = this.#services
     const { renewed, isOwn } = await successors.renew(before, work, {
       isOver: async () => !this.#isAlive(before) || await revocations?.areAny(before) === true,

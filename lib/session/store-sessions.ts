@@ -16,7 +16,7 @@ import { clearSessionCookie, destroySession, joinSession, ownFieldsOf, regenerat
 import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { createDirectory, endEach } from './store-directory.ts'
 import { createKeepers } from './stored-keeper.ts'
-import { changeLogin, isSamePerson, loginOf, openLogin, readLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
+import { changeLogin, isSamePerson, openLogin, readLogin, storedLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
 
 const MAX_USER_AGENT = 256 // characters
 const TYPICAL_SIZE = 12_288 // bytes of a sealed login
@@ -79,7 +79,7 @@ export function createStoreSessions (options: StoreSessionOptions): Sessions {
 class StoreSession implements Session {
   readonly #services: Services
   readonly #request: AnyRequest
-  #opened: { record: StoredRecord, login: Login | null } | null = null
+  #opened: { record: StoredRecord, stored: StoredLogin | null } | null = null
   /** Of a session that ended in this request. */
   #endedCookie: SessionCookie | null = null
   /** Whether the answer may tell something of somebody. */
@@ -96,9 +96,10 @@ class StoreSession implements Session {
     if (handle === null) return null
     this.#isPrivate = true
     if (handle.failure !== null) throw handle.failure
-    const login = this.#open(handle)
-    if (login !== null) this.#extend(handle)
-    return login
+    const stored = this.#open(handle)
+    if (stored === null) return null
+    this.#extend(handle)
+    return stored.login
   }
 
   get id (): string | null {
@@ -165,7 +166,7 @@ class StoreSession implements Session {
     this.#assertUnwritten()
     verifyJson(data)
     const handle = this.#loggedIn()
-    const changed = await changeLogin(this.#services, handle.session, handle.record as StoredRecord, login => ({ ...login, data: { ...login.data, ...data } }))
+    const changed = await changeLogin(this.#services, handle.session, this.#open(handle) as StoredLogin, login => ({ ...login, data: { ...login.data, ...data } }))
     handle.record = changed?.record ?? null
     if (changed === null) throw new FST_AUTH0_LOGIN_REQUIRED()
   }
@@ -184,9 +185,9 @@ class StoreSession implements Session {
     if (handle === null) return null
     this.#isPrivate = true
     this.#endedCookie = sentCookieOf(this.#request)
-    const login = handle.failure === null ? this.#open(handle) : null
+    const stored = handle.failure === null ? this.#open(handle) : null
     await destroySession(this.#request)
-    return login
+    return stored && stored.login
   }
 
   commit (reply: AnyReply): void {
@@ -211,13 +212,10 @@ class StoreSession implements Session {
     return { idleTimeout: this.#services.idleTimeout * 1000, absoluteTimeout: this.#services.absoluteTimeout * 1000 }
   }
 
-  #open ({ session, record }: Handle): Login | null {
+  #open ({ session, record }: Handle): StoredLogin | null {
     if (record === null || record.login === null) return null
-    if (this.#opened?.record !== record) {
-      const kept = openLogin(this.#services.opened, session, record)
-      this.#opened = { record, login: kept === null ? null : loginOf(kept, record) }
-    }
-    return this.#opened.login
+    if (this.#opened?.record !== record) this.#opened = { record, stored: storedLogin(this.#services, session, record) }
+    return this.#opened.stored
   }
 
   /** What the person who logs in once more has in the session that there is. */

@@ -16,8 +16,8 @@ const UNKEPT_FOR = 3_600_000 // milliseconds
 export function createKeepers (store: LoginStore, end: (session: string) => Promise<unknown>): (session: string) => LoginKeeper<StoredLogin> {
   const unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
 
-  async function keep (session: string, { record }: StoredLogin, renewed: RenewedLogin): Promise<Renewed<StoredLogin> | null> {
-    const kept = await changeLogin(store, session, record, login => login.tokens.refreshes + 1 === renewed.tokens.refreshes ? { ...login, ...renewed } : login)
+  async function keep (session: string, stored: StoredLogin, renewed: RenewedLogin): Promise<Renewed<StoredLogin> | null> {
+    const kept = await changeLogin(store, session, stored, login => login.tokens.refreshes + 1 === renewed.tokens.refreshes ? { ...login, ...renewed } : login)
     return kept && { kept, isOwn: isDeepStrictEqual(kept.login.tokens, renewed.tokens) }
   }
 

@@ -18,6 +18,7 @@ export interface SealedLogin {
 export interface StoredLogin {
   readonly login: Login
   readonly record: StoredRecord
+  readonly sealed: SealedLogin
 }
 
 /** Where logins are stored. */
@@ -33,46 +34,39 @@ export interface LoginStore {
  * @param change is asked again when somebody else changed it meanwhile; the same login for no change
  * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503 when others are always faster
  */
-export async function changeLogin (
-  { records, seal, opened }: LoginStore, session: string, known: StoredRecord, change: (login: Login) => Login
-): Promise<StoredLogin | null> {
-  let record: StoredRecord | null = known
-  for (let attempt = 0; attempt < MAX_ATTEMPTS && record !== null; attempt++) {
-    const kept = openLogin(opened, session, record)
-    if (kept === null) return null
-    const login = loginOf(kept, record)
-    const { usedAt: _kept, ...changed } = change(login)
-    if (changed.tokens === login.tokens && changed.data === login.data) return { login, record }
-    const sealed = seal.seal({ ...kept, login: frozenCopy(changed) } satisfies SealedLogin)
-    const outcome = await records.replaceLogin(session, record.version, sealed)
+export async function changeLogin (store: LoginStore, session: string, known: StoredLogin, change: (login: Login) => Login): Promise<StoredLogin | null> {
+  let stored: StoredLogin | null = known
+  for (let attempt = 0; attempt < MAX_ATTEMPTS && stored !== null; attempt++) {
+    const { record, sealed, login } = stored
+    const changed = change(login)
+    if (changed === login) return stored
+    const { usedAt: _kept, ...kept } = changed
+    const next = store.seal.seal({ ...sealed, login: frozenCopy(kept) } satisfies SealedLogin)
+    const outcome = await store.records.replaceLogin(session, record.version, next)
     if (outcome === 'absent') return null
-    if (outcome === 'replaced') return readBack({ ...record, login: sealed, version: record.version + 1, usedAt: Date.now() })
-    record = await records.read(session)
+    if (outcome === 'replaced') return storedLogin(store, session, { ...record, login: next, version: record.version + 1, usedAt: Date.now() })
+    stored = await readLogin(store, session)
   }
-  if (record === null) return null
+  if (stored === null) return null
   throw new FST_AUTH0_SESSION_UNAVAILABLE()
-
-  function readBack (record: StoredRecord): StoredLogin {
-    return { login: loginOf(openLogin(opened, session, record) as SealedLogin, record), record }
-  }
 }
 
 /** The login of a session, as it is stored; `null` when the session has ended, or nobody is logged in. */
-export async function readLogin ({ records, opened }: LoginStore, session: string): Promise<StoredLogin | null> {
-  const record = await records.read(session)
-  const kept = record === null ? null : openLogin(opened, session, record)
-  return record === null || kept === null ? null : { login: loginOf(kept, record), record }
+export async function readLogin (store: LoginStore, session: string): Promise<StoredLogin | null> {
+  const record = await store.records.read(session)
+  return record === null ? null : storedLogin(store, session, record)
+}
+
+/** The login of a record; `null` when nobody is logged in. */
+export function storedLogin ({ opened }: LoginStore, session: string, record: StoredRecord): StoredLogin | null {
+  const sealed = openLogin(opened, session, record)
+  return sealed === null ? null : { login: Object.freeze({ ...sealed.login, usedAt: secondsOf(record.usedAt) }), record, sealed }
 }
 
 /** `null` when nobody is logged in, or the seal was made with another secret, or for another session. */
 export function openLogin (opened: OpenedSeals<SealedLogin>, session: string, { login }: StoredRecord): SealedLogin | null {
   const kept = login === null ? null : opened.open(login)
   return kept?.session === session ? kept : null
-}
-
-/** A login as sessions have it. */
-export function loginOf ({ login }: SealedLogin, { usedAt }: StoredRecord): Login {
-  return Object.freeze({ ...login, usedAt: secondsOf(usedAt) })
 }
 
 export function isSamePerson ({ user: one }: Pick<Login, 'user'>, { user: other }: Pick<Login, 'user'>): boolean {

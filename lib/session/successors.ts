@@ -50,9 +50,9 @@ export class Successors {
     return newer(login, this.#known.get(login.id)?.renewed)
   }
 
-  /** Whether this process knew by a turn what the login became. */
+  /** Whether this process knew by a turn what a login became that it knows to have become another. */
   wereKnownBy (turn: number, { id }: Login): boolean {
-    return (this.#known.get(id)?.turn ?? Infinity) <= turn
+    return (this.#known.get(id) as { turn: number }).turn <= turn
   }
 
   /**

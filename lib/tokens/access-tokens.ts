@@ -93,7 +93,7 @@ function isPassing (error: unknown): error is Error {
 
 /** Whatever it was: a 503 that says when to try again (RFC 9110 §10.2.3), as a handler that does not catch it answers with. */
 function unavailable (error: Error): Error {
-  const known = error instanceof FST_AUTH0_SESSION_UNAVAILABLE ? error : new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: error.cause ?? error })
+  const known = error instanceof FST_AUTH0_SESSION_UNAVAILABLE ? error : new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: error.cause })
   const { cause } = known
   const seconds = (cause instanceof ProviderFailure ? cause.retryAfter : null) ?? RETRY_AFTER
   return Object.assign(known, { headers: { 'retry-after': String(seconds) } })
