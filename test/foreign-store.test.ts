@@ -287,6 +287,23 @@ t.test('promise 1: a session that its own request ends beside a refresh stays en
   }
 })
 
+t.test('D13 a store that fails beside a refresh costs nobody what the provider gave', async t => {
+  const store = new JsonStore(true)
+  const { browser, provider } = await build(t, {
+    auth0: { session: { store }, authorizationParams: { scope: 'openid offline_access' } },
+    routes: app => app.get('/token', async ({ auth0 }) => auth0.getAccessToken({ forceRefresh: true }))
+  })
+  await browser.login('/login?returnTo=/me')
+  provider.failNext('token', async ({ honest }) => {
+    store.failing = 'get'
+    return honest()
+  })
+  t.match((await browser.fetch('/token')).json(), { statusCode: 503, code: 'FST_AUTH0_SESSION_UNAVAILABLE' })
+  store.failing = null
+  t.equal((await browser.fetch('/token')).statusCode, 200)
+  t.equal(provider.reuses, 0)
+})
+
 t.test('a store that fails is a 503, and what it says is for the log', async t => {
   /** What fails, what is asked for, and what comes. */
   const failures: Array<[verb: Verb, method: 'GET' | 'POST', url: string, code: string]> = [
