@@ -144,6 +144,8 @@ export async function startSentinel (t: Test): Promise<RedisSentinel> {
   const sentinel = await startServer(t, [configuration, '--sentinel'])
   const ask = (...args: string[]) => sentinel.command('SENTINEL', ...args) as Promise<string[]>
   await ask('DEBUG', 'INFO-PERIOD', '100', 'PING-PERIOD', '100', 'ASK-PERIOD', '100', 'PUBLISH-PERIOD', '100', 'DEFAULT-DOWN-AFTER', '500')
+  // One that it does not know yet, or that was never in step, is no master to be when the other dies.
+  await until('the sentinel knows the replica', async () => (await ask('REPLICAS', name)).some(replica => [replica].flat().join(' ').includes('master-link-status ok')))
   return {
     name,
     sentinels: [{ host: '127.0.0.1', port: sentinel.port }],
