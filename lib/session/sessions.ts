@@ -163,7 +163,7 @@ export interface Renewal {
   isDone (login: Login): boolean
   /** Does the work. May fail with `FST_AUTH0_REFRESH_TOKEN_REFUSED`: that ends the session, if it is about what the session still has. */
   run (login: Login): Promise<RenewedLogin>
-  /** The session ended meanwhile, or was renewed by somebody else: what the work brought is of no use. */
+  /** The session ended meanwhile: what the work brought is of no use. */
   discard (renewed: RenewedLogin): void
 }
 

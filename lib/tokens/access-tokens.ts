@@ -42,8 +42,7 @@ export interface TokenSet {
  * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401 when the provider ended the login; the session has ended, too
  * @throws {FST_AUTH0_INTERACTION_REQUIRED} 401
  * @throws {FST_AUTH0_ACCESS_TOKEN_DENIED} 403
- * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`; the session goes on
- * @throws {FST_AUTH0_PROVIDER_FAILED} 502; the session goes on
+ * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`, also for an answer that cannot be used; the session goes on
  * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
  */
 export type GetTokenSet = (session: Session, request: AnyRequest, options?: AccessTokenOptions) => Promise<TokenSet>
