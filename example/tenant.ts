@@ -7,13 +7,11 @@ import { front } from './tenant/front.ts'
 import { login } from './tenant/login.ts'
 import { logout } from './tenant/logout.ts'
 import { people } from './tenant/people.ts'
-import { createProvider, type TenantApi, type TenantClient } from './tenant/provider.ts'
+import { createProvider, type TenantClient, type TenantSettings } from './tenant/provider.ts'
 
-export interface TenantOptions extends TenantClient {
+export interface TenantOptions extends TenantClient, Omit<TenantSettings, 'clients'> {
   /** Default: a free one. */
   port?: number
-  /** What access tokens may be for. */
-  api?: TenantApi
   /** Other applications that people log in to here. */
   otherClients?: readonly TenantClient[]
 }
@@ -35,7 +33,7 @@ export async function startTenant (options: TenantOptions): Promise<Tenant> {
   const domain = `localhost:${port}`
   const issuer = `http://${domain}/`
   const clients = [options, ...options.otherClients ?? []]
-  const provider = await createProvider(issuer, clients, options.api ?? null)
+  const provider = await createProvider(issuer, { ...options, clients })
   const answer = provider.callback()
 
   // Cookies know no ports: those of every application on localhost arrive here too.

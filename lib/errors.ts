@@ -109,7 +109,7 @@ export const FST_AUTH0_LOGOUT_TOKEN_INVALID: ErrorClass =
 
 /** The session does not fit its cookies. The message names the largest claims. */
 export const FST_AUTH0_SESSION_TOO_LARGE: ErrorClass =
-  createError('FST_AUTH0_SESSION_TOO_LARGE', 'The session needs %s bytes of cookies and may have %s (option "session.cookie.maxSize"). Largest: %s. Leave some out in "onLogin", or ask for fewer scopes', 507, undefined, false)
+  createError('FST_AUTH0_SESSION_TOO_LARGE', 'The session needs %s bytes of cookies and may have %s (option "session.cookie.maxSize"). Largest: %s. Leave some out in "onLogin", ask for fewer scopes, or keep sessions in Redis (option "session.redis")', 507, undefined, false)
 
 /** `startInteractiveLogin`: `appState` and `returnTo` do not fit the cookie that keeps them. */
 export const FST_AUTH0_APP_STATE_TOO_LARGE: ErrorClass =

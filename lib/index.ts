@@ -13,12 +13,13 @@ import { createLogins } from './login.ts'
 import { createLogout } from './logout.ts'
 import type { Auth0Options } from './options.ts'
 import { parseOptions } from './parse-options.ts'
+import { createDpopProofs } from './provider/dpop.ts'
 import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
 import { logSerializers, routes } from './routes/routes.ts'
 import { createStorage } from './storage.ts'
 import { createAccessTokens } from './tokens/access-tokens.ts'
-import { fetchFromApi } from './tokens/api-fetch.ts'
+import { createApiFetch } from './tokens/api-fetch.ts'
 import { createRefresh } from './tokens/refresh.ts'
 
 export * from './errors.ts'
@@ -55,7 +56,8 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   refuseTakenName(app, config.name)
 
   const addresses = createAddresses(config)
-  const provider = createProvider(config, app.log)
+  const proofs = createDpopProofs()
+  const provider = createProvider(config, proofs, app.log)
   const { sessions, transactions } = await createStorage(app, config)
   const getTokenSet = createAccessTokens(createRefresh(config, provider))
   const authOf = decorateRequest(app, config.name, sessions.mustFetch, request =>
@@ -65,6 +67,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const answerError = createErrorAnswer(config, addresses)
   const logins = createLogins({ config, addresses, provider, transactions, sessionOf })
   const logout = createLogout({ config, addresses, provider, sessionOf })
+  const fetchFromApi = createApiFetch(config.fetch, proofs)
   const handleBackchannelLogout = createBackchannelLogout({ config, provider, sessions, log: app.log })
   const requireAuth = createRequireAuth({ ...config, addresses, logins, answerError, authOf })
   const services: Auth0 = {
@@ -74,7 +77,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     getSession: request => authOf(request).session,
     getAccessToken: (request, options) => authOf(request).getAccessToken(options),
     getTokenSet: (request, options) => authOf(request).getTokenSet(options),
-    fetch: (request, url, init = {}) => fetchFromApi(config.fetch, url, init, options => authOf(request).getTokenSet(options)),
+    fetch: (request, url, init) => fetchFromApi(authOf(request), url, init),
     logout,
     requireAuth,
     handleBackchannelLogout,

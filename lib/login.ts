@@ -77,7 +77,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
   }
 
   async function finish (request: AnyRequest, answer: URLSearchParams, transaction: LoginTransaction): Promise<NewLogin> {
-    const { user, tokens, issuedAt } = await provider.finishLogin(answer, transaction)
+    const { user, tokens, dpopKey, issuedAt } = await provider.finishLogin(answer, transaction)
     const { maxAge, acrValues, state, returnTo } = transaction
     const copy = structuredClone(user)
     const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
@@ -88,7 +88,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
       issuedAt,
       begunBy: { id: transactionId(state), returnTo: returnTo.length <= MAX_REMEMBERED_RETURN_TO ? returnTo : addresses.returnTo(request, '/') },
       idToken: idTokenHint(tokens.idToken),
-      tokens: firstTokens(transaction, tokens),
+      tokens: firstTokens(transaction, tokens, dpopKey),
       ownClaims: differentClaims(user, verified),
       stepUp: { ...maxAge === undefined ? {} : { maxAge }, ...acrValues === undefined ? {} : { acrValues } }
     }

@@ -136,6 +136,11 @@ export interface Auth0Options {
   permissionsClaim?: string | readonly string[]
   /** Push the authorization request (RFC 9126). Used by itself when the provider demands it. Default: `false`. */
   pushedAuthorizationRequests?: boolean
+  /**
+   * Binds the tokens of each login to a key of its own, which the session keeps sealed: who steals a token has nothing. The provider must do it too; tokens that it binds to
+   * no key are refused. They are of use through `app.auth0.fetch` (RFC 9449). Default: `false`.
+   */
+  dpop?: boolean
   /** How the client proves itself (OpenID Connect Core 1.0 §9). Default: `client_secret_post`. */
   clientAuthMethod?: 'client_secret_post' | 'client_secret_basic'
   /** Enriches a login by changing `user` or returning another; refuses it by throwing `FST_AUTH0_LOGIN_REFUSED` or another error with a 4xx status. */
@@ -171,7 +176,7 @@ export type RedisSource = { readonly client: RedisClient } | { readonly connecti
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   readonly preset: ProviderPreset
   readonly clientId: string
   readonly clientSecret: string

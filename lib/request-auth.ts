@@ -2,8 +2,9 @@ import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
-import type { Login, Session, User } from './session/sessions.ts'
+import type { DpopKey, Login, Session, User } from './session/sessions.ts'
 import type { AccessTokenOptions, GetTokenSet, TokenSet } from './tokens/access-tokens.ts'
+import type { ApiCaller } from './tokens/api-fetch.ts'
 
 /** The session of whoever is calling. Times in seconds since the epoch. */
 export interface SessionInfo {
@@ -67,7 +68,7 @@ type RequestAuthConfig = Pick<Config, 'session' | 'rolesClaim' | 'permissionsCla
 export type Relogin = (request: AnyRequest, reply: AnyReply, failure: Error) => Promise<string> | null
 
 /** What is known of the caller of one request. */
-export class RequestAuth implements RequestAuth0 {
+export class RequestAuth implements RequestAuth0, ApiCaller {
   readonly #config: RequestAuthConfig
   readonly #request: AnyRequest
   readonly #getTokenSet: GetTokenSet
@@ -135,6 +136,10 @@ export class RequestAuth implements RequestAuth0 {
   async getTokenSet (options?: AccessTokenOptions): Promise<TokenSet> {
     if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
     return this.#getTokenSet(this.currentSession, this.#request, options)
+  }
+
+  dpopKey (): DpopKey | undefined {
+    return this.login?.tokens.dpopKey
   }
 }
 

@@ -3,11 +3,21 @@ import t, { type Test } from 'tap'
 import { MemoryStore, type AccessTokenOptions, type Auth0Options } from '../lib/index.ts'
 import { buildApp, type BuildOptions } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
+import { signDraft } from './helpers/id-tokens.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
 
 const SCOPE = 'openid profile email offline_access'
 const API = 'https://api.example.com'
 const OTHER = 'https://other.example.com'
+
+t.test('tokens that do not fit the cookie are told with a remedy, and serve while they can', async t => {
+  const { token, provider, clock, logs } = await build(t, { auth0: { session: { cookie: { maxSize: 4000 } } } })
+  const { accessToken } = await token()
+  clock.advance(3600)
+  provider.failNext('token', { json: { refresh_token: Buffer.alloc(4000, 7).toString('base64url') } })
+  t.not((await token()).accessToken, accessToken)
+  t.match(logs.lines.filter(({ level }) => level === 50), [{ err: { code: 'FST_AUTH0_SESSION_TOO_LARGE', message: /the refresh token \(\d+\).*session\.redis/ } }])
+})
 
 t.test('access tokens', { skip: skipWithoutRedis }, async t => {
   const redis = await startRedis(t)
@@ -79,6 +89,22 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
         t.same(provider.refreshes.map(({ params }) => [params.get('audience'), params.get('scope')]), [[OTHER, 'read:a write:b'], [null, 'openid']])
         await token({ organization: 'org_1' })
         t.equal(provider.refreshes.at(-1)!.params.get('organization'), 'org_1')
+      })
+
+      t.test('a token that says that it is for another API than was asked for is not given', async t => {
+        const { token, provider } = await build(t, { auth0: auth0() })
+        provider.idTokenOnRefresh = false
+        const says = (aud: unknown) => signDraft({ header: { alg: 'RS256' }, claims: { aud }, key: provider.key, clientSecret: '' })
+        for (const [aud, isRight] of [[API, false], [[API, 'https://tenant.example.com/userinfo'], false], [OTHER, true], [[API, OTHER], true], [undefined, true]] as const) {
+          provider.failNext('token', { json: { access_token: says(aud) } })
+          const answer = await token({ audience: OTHER, forceRefresh: true })
+          t.match(answer, isRight ? { audience: OTHER } : { statusCode: 403, code: 'FST_AUTH0_ACCESS_TOKEN_DENIED' })
+          if (!isRight) t.match(await token({ audience: OTHER }), answer, 'nor the next time')
+        }
+        t.equal(provider.refreshes.length, 5, 'once for each')
+        t.equal(provider.reuses, 0)
+        provider.failNext('token', { json: { access_token: says('urn:known-here-as') } })
+        t.match(await token({ forceRefresh: true }), { audience: API }, 'the API of the login may have two names')
       })
 
       t.test('D7 the scope that was granted is what is told', async t => {

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { createBackchannelLogout } from '../lib/backchannel-logout.ts'
 import { FST_AUTH0_SESSION_UNAVAILABLE } from '../lib/errors.ts'
 import { auth0, oidc } from '../lib/provider/presets.ts'
+import { createDpopProofs } from '../lib/provider/dpop.ts'
 import { createProvider } from '../lib/provider/provider.ts'
 import type { ProviderLogout, Sessions } from '../lib/session/sessions.ts'
 import { travelInTime } from './helpers/clock.ts'
@@ -66,10 +67,11 @@ function build (t: Test, { provider = new Provider(), sessions = new CountedSess
     clientSecret: provider.clientSecret,
     clientAuthMethod: 'client_secret_post',
     pushedAuthorizationRequests: false,
+    dpop: false,
     userInfo: false,
     fetch: provider.fetch,
     httpTimeout: 5000
-  }, log)
+  }, createDpopProofs(), log)
   t.teardown(() => client.close())
   return { logout: createBackchannelLogout({ config: complete, provider: client, sessions, log }), provider, sessions, lines }
 }

@@ -20,6 +20,14 @@ export interface TenantClient {
   clientAuthMethod?: ClientAuthMethod
 }
 
+/** What a tenant is made of. */
+export interface TenantSettings {
+  clients: readonly TenantClient[]
+  api?: TenantApi | undefined
+  /** Whether proofs of possession have to repeat a nonce (RFC 9449 §8). Default: no. */
+  wantsDpopNonce?: boolean | undefined
+}
+
 /** What Auth0's dashboard calls an API. */
 export interface TenantApi {
   /** Its identifier. */
@@ -37,10 +45,10 @@ const HOUR = 3600 // seconds
  *
  * @see OpenID Connect Core 1.0; what Auth0 does differently is said where it is done
  */
-export async function createProvider (issuer: string, clients: readonly TenantClient[], api: TenantApi | null): Promise<Provider> {
+export async function createProvider (issuer: string, settings: TenantSettings): Promise<Provider> {
   return quietly(async () => {
     const { Provider, errors } = await import('oidc-provider')
-    const provider = new Provider(issuer, configuration(issuer, clients, apiFeature(api, errors.InvalidTarget)))
+    const provider = new Provider(issuer, configuration(issuer, settings, apiFeature(settings.api, errors.InvalidTarget)))
     // Auth0 puts the id of the session at the provider into every ID token, oidc-provider only where logouts are announced.
     provider.Client.prototype.includeSid = () => true
     return provider
@@ -50,7 +58,7 @@ export async function createProvider (issuer: string, clients: readonly TenantCl
 type ApiFeature = NonNullable<NonNullable<Configuration['features']>['resourceIndicators']>
 
 /** Access tokens for an API are JWTs (RFC 9068); those for nothing in particular are opaque. */
-function apiFeature (api: TenantApi | null, InvalidTarget: typeof errors.InvalidTarget): ApiFeature {
+function apiFeature (api: TenantApi | undefined, InvalidTarget: typeof errors.InvalidTarget): ApiFeature {
   return {
     enabled: true,
     useGrantedResource: async () => true,
@@ -61,7 +69,7 @@ function apiFeature (api: TenantApi | null, InvalidTarget: typeof errors.Invalid
   }
 }
 
-function configuration (issuer: string, clients: readonly TenantClient[], resourceIndicators: ApiFeature): Configuration {
+function configuration (issuer: string, { clients, wantsDpopNonce = false }: TenantSettings, resourceIndicators: ApiFeature): Configuration {
   return {
     clients: clients.map(metadata),
     routes: {
@@ -75,7 +83,7 @@ function configuration (issuer: string, clients: readonly TenantClient[], resour
     features: {
       backchannelLogout: { enabled: true },
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => wantsDpopNonce },
       pushedAuthorizationRequests: { enabled: true },
       resourceIndicators,
       revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId },

@@ -13,6 +13,7 @@ export const DEFAULTS = {
   permissionsClaim: 'permissions',
   clientAuthMethod: 'client_secret_post',
   pushedAuthorizationRequests: false,
+  dpop: false,
   httpTimeout: 5000,
   clockTolerance: 30
 } as const

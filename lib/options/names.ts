@@ -7,7 +7,7 @@ type RegisterOption = 'logLevel' | 'logSerializers'
 
 const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
   'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout',
-  'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'clientAuthMethod', 'onLogin', 'onRefresh', 'onLogout', 'onError',
+  'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'dpop', 'clientAuthMethod', 'onLogin', 'onRefresh', 'onLogout', 'onError',
   'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
 ]
 const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout', 'backchannelLogout']

@@ -6,7 +6,7 @@ import { isReadByOthers, parseUrl } from './urls.ts'
 import { parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
 
 type ProviderConfig = Pick<Config,
-  'preset' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
+  'preset' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
 
 /** In place of a provider that was not given: a list of problems wants to be complete. */
 const NONE = oidc('https://missing.invalid')
@@ -20,6 +20,7 @@ export function parseProvider (source: Source): ProviderConfig {
     clientSecret: parseText('clientSecret', 'AUTH0_CLIENT_SECRET', 'the "Client Secret" of the application at the provider', source),
     clientAuthMethod: parseOneOf('clientAuthMethod', options.clientAuthMethod, DEFAULTS.clientAuthMethod, ['client_secret_post', 'client_secret_basic'], report),
     pushedAuthorizationRequests: parseOneOf<boolean>('pushedAuthorizationRequests', options.pushedAuthorizationRequests, DEFAULTS.pushedAuthorizationRequests, [true, false], report),
+    dpop: parseOneOf<boolean>('dpop', options.dpop, DEFAULTS.dpop, [true, false], report),
     userInfo: parseOneOf('userInfo', options.userInfo, DEFAULTS.userInfo, ['missing', 'always', false], report),
     fetch: parseFunction('fetch', source) ?? ((...call) => globalThis.fetch(...call)),
     httpTimeout: parseWholeNumber('httpTimeout', options.httpTimeout, DEFAULTS.httpTimeout, { unit: 'milliseconds', max: 600_000 }, report),

@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_AUTH0_CALLBACK_INVALID } from '../errors.ts'
-import type { User } from '../session/sessions.ts'
+import type { DpopKey, User } from '../session/sessions.ts'
 import { requestAuthorization, type LoginProof } from './authorization-request.ts'
 import { createBoundedFetch } from './bounded-fetch.ts'
 import { discoverProvider, type ClientOptions, type KnownProvider } from './client.ts'
 import { redeemCode, type LoginTokenAnswer, type StartedLogin } from './code-grant.ts'
 import { createDiscovery } from './discovery.ts'
+import { createDpopKey, type DpopProofs } from './dpop.ts'
 import { ProviderFailure, providerError } from './failures.ts'
 import type { KeySet } from './key-set.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
@@ -24,6 +25,8 @@ export type { Tokens } from './token-answer.ts'
 export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch' | 'send'> {
   preset: ProviderPreset
   pushedAuthorizationRequests: boolean
+  /** Whether the tokens of new logins are to be bound to keys. */
+  dpop: boolean
   userInfo: UserInfoPolicy
   fetch: typeof globalThis.fetch
   /** Milliseconds. */
@@ -37,6 +40,16 @@ export interface Signer {
   algorithms: readonly unknown[]
   /** Fails with one of our errors. */
   keys: KeySet
+}
+
+/** What a login brought. */
+export interface FinishedLogin {
+  user: User
+  tokens: LoginTokenAnswer
+  /** What the tokens are bound to, if they are. */
+  dpopKey: DpopKey | undefined
+  /** The ID token's `iat`, in seconds since the epoch. */
+  issuedAt: number
 }
 
 /** What a new ID token says. */
@@ -62,8 +75,8 @@ export interface Provider {
   startLogin (parameters: Record<string, string>): Promise<{ url: URL, proof: LoginProof }>
   /** Checks `iss` of an answer, also of an error (RFC 9207 §2.4). */
   verifyAnswer (answer: URLSearchParams): Promise<void>
-  /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). `issuedAt` is the ID token's `iat`. */
-  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<{ user: User, tokens: LoginTokenAnswer, issuedAt: number }>
+  /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). */
+  finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<FinishedLogin>
   /**
    * Redeems a refresh token (RFC 6749 §6). `identity` is there when an ID token came with it.
    *
@@ -96,7 +109,7 @@ const DEFAULT_ALGORITHM = 'RS256'
 /** Claims that protect the ID token on its way and say nothing of the person. */
 const PROTOCOL_CLAIMS = new Set(['aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash'])
 
-export function createProvider (options: ProviderOptions, log: FastifyBaseLogger): Provider {
+export function createProvider (options: ProviderOptions, proofs: DpopProofs, log: FastifyBaseLogger): Provider {
   const { preset, clientId } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal) // one for each call under way, however many people log in at once
@@ -135,9 +148,11 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
     async finishLogin (answer, login) {
       const provider = await known()
       const configuration = await provider.configurationWithKeys().catch(failForKeys)
-      const { claims, tokens } = await redeemCode(configuration, answer, login, options)
-      const more = await userInfo.claims(configuration, { claims, accessToken: tokens.accessToken, scope: login.scope })
-      return { user: toUser({ ...more, ...claims }), tokens, issuedAt: claims.iat }
+      const dpopKey = options.dpop ? await createDpopKey() : undefined
+      const proof = await proofs.options(configuration, dpopKey)
+      const { claims, tokens } = await redeemCode(configuration, answer, login, options, proof)
+      const more = await userInfo.claims(configuration, { claims, accessToken: tokens.accessToken, proof, scope: login.scope })
+      return { user: toUser({ ...more, ...claims }), tokens, dpopKey, issuedAt: claims.iat }
     },
 
     async refresh (refreshToken, { audience, ...difference }, login) {
@@ -145,7 +160,7 @@ export function createProvider (options: ProviderOptions, log: FastifyBaseLogger
       // With the keys: an endpoint that is down or slow costs nobody the token, which may be good only once.
       const configuration = await provider.configurationWithKeys().catch(failForKeys)
       const parameters = { ...difference, ...audience === undefined ? {} : { [preset.audienceParameter]: audience } }
-      const { tokens, identity } = await redeemRefreshToken(configuration, refreshToken, parameters, login, options)
+      const { tokens, identity } = await redeemRefreshToken(configuration, refreshToken, parameters, login, options, await proofs.options(configuration, login.dpopKey))
       return { tokens, identity: identity && { user: toUser(identity.claims), idToken: identity.idToken, issuedAt: identity.claims.iat } }
     },
 

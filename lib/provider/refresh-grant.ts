@@ -1,6 +1,7 @@
-import type { Configuration, IDToken } from 'openid-client'
+import type { Configuration, DPoPOptions, IDToken } from 'openid-client'
 import { now } from '../clock.ts'
 import { FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../errors.ts'
+import type { DpopKey } from '../session/sessions.ts'
 import { openidClient } from './client.ts'
 import { ProviderFailure, idTokenError, isFailedRequest, isIncompleteAnswer, isOtherParty, refreshError } from './failures.ts'
 import { verifyIdToken } from './id-token.ts'
@@ -14,6 +15,8 @@ export interface RefreshedLogin {
   authTime: number | undefined
   /** When the ID token was issued that is there, in seconds since the epoch. */
   issuedAt: number
+  /** What the tokens are bound to, if they are. */
+  dpopKey: DpopKey | undefined
 }
 
 /** What a refresh brings. */
@@ -26,15 +29,16 @@ export interface Refreshed {
 /**
  * Redeems a refresh token, and verifies the ID token that may come back.
  *
+ * @param proof binds the tokens to a key
  * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401, also when the ID token is of somebody else
- * @see RFC 6749 §6; OpenID Connect Core 1.0 §12
+ * @see RFC 6749 §6; OpenID Connect Core 1.0 §12; RFC 9449 §5
  */
 export async function redeemRefreshToken (
-  configuration: Configuration, refreshToken: string, parameters: Record<string, string>, login: RefreshedLogin, client: { clientId: string, clockTolerance: number }
+  configuration: Configuration, refreshToken: string, parameters: Record<string, string>, login: RefreshedLogin, client: { clientId: string, clockTolerance: number }, proof: DPoPOptions
 ): Promise<Refreshed> {
   const startedAt = now()
-  const granted = await exchange(configuration, refreshToken, parameters)
-  const tokens = parseTokens(granted)
+  const granted = await exchange(configuration, refreshToken, parameters, proof)
+  const tokens = parseTokens(granted, proof)
   const { id_token: idToken } = granted
   if (idToken === undefined) return { tokens, identity: null }
   const claims = granted.claims() as IDToken
@@ -43,10 +47,10 @@ export async function redeemRefreshToken (
   return { tokens, identity: { idToken, claims } }
 }
 
-async function exchange (configuration: Configuration, refreshToken: string, parameters: Record<string, string>): Promise<TokenAnswer> {
+async function exchange (configuration: Configuration, refreshToken: string, parameters: Record<string, string>, proof: DPoPOptions): Promise<TokenAnswer> {
   const { refreshTokenGrant } = await openidClient()
   try {
-    return await refreshTokenGrant(configuration, refreshToken, parameters)
+    return await refreshTokenGrant(configuration, refreshToken, parameters, proof)
   } catch (error) {
     if (isFailedRequest(error) || isIncompleteAnswer(error)) throw refreshError(error)
     refuseIf(isOtherParty(error), 'is of another issuer, or for another client')

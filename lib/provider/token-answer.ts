@@ -1,4 +1,4 @@
-import type { TokenEndpointResponse, TokenEndpointResponseHelpers } from 'openid-client'
+import type { DPoPOptions, TokenEndpointResponse, TokenEndpointResponseHelpers } from 'openid-client'
 import { FST_AUTH0_PROVIDER_FAILED } from '../errors.ts'
 import { ProviderFailure } from './failures.ts'
 
@@ -21,15 +21,16 @@ export interface Tokens {
 export type TokenAnswer = TokenEndpointResponse & TokenEndpointResponseHelpers
 
 /**
- * @param allowed the type that was asked for
+ * @param proof what was sent to bind the tokens to a key; then one that is not bound is refused (RFC 9449 §5)
  * @throws {FST_AUTH0_PROVIDER_FAILED} 502
  */
-export function parseTokens (granted: TokenAnswer, allowed: Tokens['type'] = 'Bearer'): Tokens {
+export function parseTokens (granted: TokenAnswer, { DPoP: proof }: DPoPOptions): Tokens {
   const type = TYPES.get(granted.token_type)
-  if (type !== allowed) throw unusable(`"token_type" is not ${allowed}`)
+  if (proof === undefined && type !== 'Bearer') throw unusable('"token_type" is not Bearer')
+  if (proof !== undefined && type !== 'DPoP') throw unusable('"token_type" is not DPoP: let the provider bind tokens to keys, or leave option "dpop" out')
   return {
     accessToken: granted.access_token,
-    type,
+    type: type as Tokens['type'],
     refreshToken: granted.refresh_token ?? null,
     scope: granted.scope ?? null,
     expiresIn: parseExpiresIn(granted.expires_in)

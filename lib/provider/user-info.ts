@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Configuration, IDToken } from 'openid-client'
+import type { Configuration, DPoPOptions, IDToken } from 'openid-client'
 import { openidClient } from './client.ts'
 import { UnusableAnswerError, isFailedRequest, providerError } from './failures.ts'
 import { isTooDeep } from './nesting.ts'
@@ -19,6 +19,8 @@ const LOGIN_CLAIMS = new Set(['iss', 'auth_time', 'acr', 'amr', 'sid'])
 interface LoggedIn {
   claims: IDToken
   accessToken: string
+  /** Where the token is bound to a key. */
+  proof: DPoPOptions
   scope: string
 }
 
@@ -41,7 +43,7 @@ export function createUserInfo (policy: UserInfoPolicy, log: FastifyBaseLogger) 
       if (!isWanted(known, login)) return {}
       const { fetchUserInfo } = await openidClient()
       try {
-        const claims = await fetchUserInfo(known, login.accessToken, login.claims.sub)
+        const claims = await fetchUserInfo(known, login.accessToken, login.claims.sub, login.proof)
         if (isTooDeep(claims)) throw new UnusableAnswerError('claims that nest too deep') // in a JWT
         return withoutForeignProofs(claims, login.claims)
       } catch (error) {

@@ -141,6 +141,7 @@ class CookieSession implements Session {
     const login = this.#still(before)
     this.#login = Object.freeze({ ...login, ...renewed, usedAt: isOwn ? now() : login.usedAt })
     if (isOwn || this.#pending !== null) this.#pending = this.#fit(this.#login)
+    if (isOwn && this.#pending === null) this.#request.log.error({ err: this.#tooLarge(this.#login) }, 'renewed tokens do not fit the cookie: this login ends with them')
     return this.#login
   }
 
@@ -254,12 +255,16 @@ class CookieSession implements Session {
 
   /** Seals a login, and gives it back as a later request will read it. */
   #seal (login: Login): Login {
-    const { seal, maxSize } = this.#services
     const read = frozenCopy(login)
     const sealed = this.#sealIfFits(read) ?? this.#sealIfFits(lean(read))
-    if (sealed === null) throw new FST_AUTH0_SESSION_TOO_LARGE(seal.seal(lean(read)).length, maxSize, largestParts(read))
+    if (sealed === null) throw this.#tooLarge(read)
     this.#pending = sealed
     return read
+  }
+
+  #tooLarge (login: Login): Error {
+    const { seal, maxSize } = this.#services
+    return new FST_AUTH0_SESSION_TOO_LARGE(seal.seal(lean(login)).length, maxSize, largestParts(login))
   }
 
   close (): void {

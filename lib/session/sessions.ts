@@ -61,11 +61,22 @@ export interface AccessToken {
   readonly spread: number
 }
 
+/** The private key that the tokens of one login are bound to (RFC 9449), as a JWK (RFC 7518 §6.2.2). */
+export interface DpopKey {
+  readonly kty: 'EC'
+  readonly crv: 'P-256'
+  readonly x: string
+  readonly y: string
+  readonly d: string
+}
+
 /** What a login may call APIs with. */
 export interface LoginTokens {
   readonly refreshToken: string | null
   /** Each for something else; first the one that came with the login. */
   readonly access: readonly AccessToken[]
+  /** What they are bound to, if they are. */
+  readonly dpopKey?: DpopKey
   /** Counts the refreshes: of two copies of a login the one with more is newer. */
   readonly refreshes: number
 }

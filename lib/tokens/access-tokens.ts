@@ -1,11 +1,11 @@
 import {
-  FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
+  FST_AUTH0_ACCESS_TOKEN_DENIED, FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
   FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_SESSION_UNAVAILABLE
 } from '../errors.ts'
 import type { AnyRequest } from '../fastify.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { AccessToken, LoginTokens, Session } from '../session/sessions.ts'
-import { isFresh, isValid, nameOfTarget, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
+import { isFresh, isMisdirected, isValid, nameOfTarget, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
 import type { Refresh } from './refresh.ts'
 
 const MINIMUM_LIFETIME = 60 // seconds
@@ -57,19 +57,19 @@ export function createAccessTokens (refresh: Refresh): GetTokenSet {
     const present = tokenFor(login.tokens, target)
     const isWanted = (token: AccessToken | null) =>
       token !== null && isFresh(token, minimumLifetime) && !(forceRefresh && token.token === present?.token)
-    if (isWanted(present)) return toTokenSet(present as AccessToken)
+    if (isWanted(present)) return toTokenSet(login.tokens, present as AccessToken)
     const fallback = present !== null && !forceRefresh && isValid(present) ? present : null
-    if (login.tokens.refreshToken === null) return toTokenSet(fallback ?? missing(login.tokens))
+    if (login.tokens.refreshToken === null) return toTokenSet(login.tokens, fallback ?? missing(login.tokens))
     try {
       const { tokens } = await session.renew({
         ...refresh(target, request), name: nameOfTarget(target), isDone: login => isWanted(tokenFor(login.tokens, target))
       })
-      return toTokenSet(tokenFor(tokens, target) as AccessToken)
+      return toTokenSet(tokens, tokenFor(tokens, target) as AccessToken)
     } catch (error) {
       if (!isPassing(error)) throw error
       if (fallback === null) throw unavailable(error)
       request.log.warn({ err: error }, 'access token not renewed: the one there is goes on')
-      return toTokenSet(fallback)
+      return toTokenSet(login.tokens, fallback)
     }
   }
 }
@@ -81,7 +81,9 @@ function missing ({ access: [first] }: LoginTokens): never {
     : 'To get one, add "offline_access" to "authorizationParams.scope"')
 }
 
-function toTokenSet ({ token, type, granted, audience, expiresAt }: AccessToken): TokenSet {
+function toTokenSet (tokens: LoginTokens, given: AccessToken): TokenSet {
+  const { token, type, granted, audience, expiresAt } = given
+  if (isMisdirected(tokens, given)) throw new FST_AUTH0_ACCESS_TOKEN_DENIED({ cause: new ProviderFailure('refresh: the access token is for another API than was asked for') })
   return { accessToken: token, tokenType: type, scope: granted, audience, expiresAt }
 }
 

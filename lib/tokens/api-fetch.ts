@@ -1,11 +1,21 @@
 import { FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_REFRESH_TOKEN_MISSING } from '../errors.ts'
 import { isConfidential } from '../provider/bounded-fetch.ts'
+import { createBoundFetch, isRepeatable } from '../provider/bound-fetch.ts'
+import type { DpopProofs } from '../provider/dpop.ts'
+import type { DpopKey } from '../session/sessions.ts'
 import type { AccessTokenOptions, TokenSet } from './access-tokens.ts'
 import type { TargetOptions } from './login-tokens.ts'
 
 /** A request to an API, as of `fetch`; and for which access token, when not that of the login. */
 export interface ApiRequest extends RequestInit {
   accessToken?: TargetOptions | undefined
+}
+
+/** In whose name an API is called. */
+export interface ApiCaller {
+  getTokenSet (options: AccessTokenOptions): Promise<TokenSet>
+  /** What the tokens of the session are bound to, if they are. */
+  dpopKey (): DpopKey | undefined
 }
 
 /**
@@ -15,30 +25,31 @@ export interface ApiRequest extends RequestInit {
  * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for an address where others could read the token: not https, nor on this machine
  * @throws what `getAccessToken` throws
  */
-export async function fetchFromApi (
-  fetch: typeof globalThis.fetch, url: string | URL, { accessToken: target, ...init }: ApiRequest, getTokenSet: (options: AccessTokenOptions) => Promise<TokenSet>
-): Promise<Response> {
-  if (!isConfidential(new URL(url))) throw new FST_AUTH0_OPTIONS_INVALID('- auth0.fetch: the address must be https, or on this machine')
-  const call = ({ accessToken, tokenType }: TokenSet) => {
-    const headers = new Headers(init.headers)
-    headers.set('authorization', `${tokenType} ${accessToken}`)
-    return fetch(url, { ...init, headers })
+export type ApiFetch = (caller: ApiCaller, url: string | URL, init?: ApiRequest) => Promise<Response>
+
+export function createApiFetch (fetch: typeof globalThis.fetch, proofs: DpopProofs): ApiFetch {
+  const boundFetch = createBoundFetch(fetch, proofs)
+
+  return async (caller, url, { accessToken: target, ...init } = {}) => {
+    const address = new URL(url)
+    if (!isConfidential(address)) throw new FST_AUTH0_OPTIONS_INVALID('- auth0.fetch: the address must be https, or on this machine')
+    const call = async ({ accessToken, tokenType }: TokenSet) => {
+      const headers = new Headers(init.headers)
+      if (tokenType === 'DPoP') return boundFetch(address, { ...init, headers }, { accessToken, key: caller.dpopKey() as DpopKey })
+      headers.set('authorization', `Bearer ${accessToken}`)
+      return fetch(url, { ...init, headers })
+    }
+    const response = await call(await caller.getTokenSet({ ...target }))
+    if (!saysInvalidToken(response) || !isRepeatable(init.body)) return response
+    const renewed = await caller.getTokenSet({ ...target, forceRefresh: true }).catch(ifMissing)
+    if (renewed === null) return response
+    await response.body?.cancel()
+    return call(renewed)
   }
-  const response = await call(await getTokenSet({ ...target }))
-  if (!saysInvalidToken(response) || !isRepeatable(init.body)) return response
-  const renewed = await getTokenSet({ ...target, forceRefresh: true }).catch(ifMissing)
-  if (renewed === null) return response
-  await response.body?.cancel()
-  return call(renewed)
 }
 
 function saysInvalidToken ({ status, headers }: Response): boolean {
   return status === 401 && /\berror="?invalid_token\b/.test(headers.get('www-authenticate') ?? '')
-}
-
-/** Whether sending it does not use it up. */
-function isRepeatable (body: RequestInit['body']): boolean {
-  return !(body instanceof ReadableStream) && !(typeof body === 'object' && body !== null && Symbol.asyncIterator in body)
 }
 
 /** Then what the API said is all there is. */

@@ -1,6 +1,7 @@
 import { now } from '../clock.ts'
 import type { Tokens } from '../provider/provider.ts'
-import type { AccessToken, LoginTokens } from '../session/sessions.ts'
+import { parseJwt } from '../provider/strict-jwt.ts'
+import type { AccessToken, DpopKey, LoginTokens } from '../session/sessions.ts'
 
 const MAX_ACCESS_TOKENS = 8
 const ASSUMED_LIFETIME = 300 // seconds, of a token whose provider does not say
@@ -21,10 +22,14 @@ export interface TargetOptions {
   organization?: string | undefined
 }
 
-/** The tokens that a login begins with. */
-export function firstTokens (asked: TargetOptions, tokens: Tokens): LoginTokens {
+/**
+ * The tokens that a login begins with.
+ *
+ * @param dpopKey what they are bound to, if they are
+ */
+export function firstTokens (asked: TargetOptions, tokens: Tokens, dpopKey: DpopKey | undefined): LoginTokens {
   const target = { audience: asked.audience ?? null, scope: inOrder(asked.scope), organization: asked.organization ?? null }
-  return { refreshToken: tokens.refreshToken, access: [toAccessToken(target, tokens)], refreshes: 0 }
+  return { refreshToken: tokens.refreshToken, access: [toAccessToken(target, tokens)], refreshes: 0, ...dpopKey && { dpopKey } }
 }
 
 /** What is kept of an ID token, for the provider's logout. */
@@ -52,6 +57,25 @@ export function tokenFor ({ access }: LoginTokens, target: Target): AccessToken 
   return access.find(token => isFor(token, target)) ?? null
 }
 
+/**
+ * Whether a token for an API other than that of the login says itself that it is for a third: whoever may not ask for an API gets from Auth0 a token for
+ * that of the login, and no word of it.
+ */
+export function isMisdirected ({ access: [first] }: LoginTokens, { audience, token }: AccessToken): boolean {
+  if (audience === null || audience === first?.audience) return false
+  const said = audienceOf(token)
+  return said !== undefined && ![said].flat().includes(audience)
+}
+
+/** `undefined` where a token does not say: access tokens need not be JWTs. */
+function audienceOf (token: string): unknown {
+  try {
+    return parseJwt(token, reason => new Error(reason)).payload.aud
+  } catch {
+    return undefined
+  }
+}
+
 /** What has to be said of a target that is not that of the login (RFC 6749 §6: a scope that is not named is that of the login). */
 export function differenceFromLogin ({ access: [first] }: LoginTokens, target: Target): Partial<Record<keyof Target, string>> {
   const ofLogin = first as AccessToken
@@ -73,6 +97,7 @@ export function renewedTokens (tokens: LoginTokens, target: Target, fresh: Token
   const isFirst = isFor(first, target)
   const kept = others.filter(other => !isFor(other, target) && isValid(other)).slice(0, MAX_ACCESS_TOKENS - 2)
   return {
+    ...tokens,
     refreshToken: fresh.refreshToken ?? tokens.refreshToken,
     access: isFirst ? [token, ...kept] : [first, token, ...kept],
     refreshes: tokens.refreshes + 1

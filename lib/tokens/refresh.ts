@@ -35,10 +35,10 @@ export function createRefresh ({ name: instance, onRefresh }: Pick<Config, 'name
   }
 
   async function refresh (target: Target, request: AnyRequest, login: Login): Promise<RenewedLogin> {
-    const { user, issuedAt, tokens: { refreshToken } } = login
+    const { user, issuedAt, tokens: { refreshToken, dpopKey } } = login
     if (Date.now() < pausedUntil) throw paused()
     const { iss, sub, auth_time: authTime } = user
-    const { tokens, identity } = await provider.refresh(refreshToken as string, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt }).catch(pause)
+    const { tokens, identity } = await provider.refresh(refreshToken as string, differenceFromLogin(login.tokens, target), { iss, sub, authTime, issuedAt, dpopKey }).catch(pause)
     return {
       user: await enriched(identity === null ? user : renewedUser(login, identity.user), target, tokens, request),
       idToken: identity === null ? login.idToken : idTokenHint(identity.idToken),

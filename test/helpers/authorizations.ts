@@ -8,6 +8,8 @@ export interface Grant {
   authTime: number
   /** The provider's session, by the name that its ID tokens give it. */
   sid: string
+  /** The thumbprint of the key that the tokens are bound to; `null`: they are not. */
+  jkt?: string | null
 }
 
 /** An OAuth error that the provider answers with. */

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { attackerCertificate, attackerKey } from './attacker.ts'
 import { checkClient, checkRequest, OAuthError, PushedRequests, random } from './authorizations.ts'
+import { DpopProofs } from './dpop-proofs.ts'
 import { change, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
 import { forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
 import { logoutDraft } from './logout-tokens.ts'
@@ -80,6 +81,10 @@ export class Provider {
   grantScope: ((asked: string | null, audience: string | null) => string | undefined) | undefined
   /** Whether a refresh gives an ID token too. */
   idTokenOnRefresh = true
+  /** Whether tokens are bound to the key whose possession is proven; `false`: proofs are ignored, as at Auth0 for APIs that do not want them. */
+  bindsTokens = true
+  /** The proofs, and which nonce they need. */
+  readonly proofs = new DpopProofs()
   /** Keys as published; change them at will. */
   jwks: Json[]
   /** The key that signs. */
@@ -248,6 +253,7 @@ export class Provider {
       return this.#answers[call.endpoint ?? 'nothing'](call)
     } catch (error) {
       if (!(error instanceof OAuthError)) throw error
+      if (error.error === 'use_dpop_nonce') return this.#askForNonce(error, call)
       return answer({ error: error.error, error_description: error.description }, error.status)
     }
   }
@@ -263,9 +269,16 @@ export class Provider {
     nothing: () => answer({ error: 'not_found' }, 404)
   }
 
+  /** In the words of a token endpoint, and in those of an API (RFC 9449 §8, §9). */
+  #askForNonce ({ error, description }: OAuthError, { endpoint }: Call): Response {
+    const headers = { 'dpop-nonce': String(this.proofs.nonce) }
+    if (endpoint === 'token') return answer({ error, error_description: description }, 400, headers)
+    return answer({}, 401, { ...headers, 'www-authenticate': `DPoP error="${error}"` })
+  }
+
   #token (call: Call): Response {
     this.#checkPost(call)
-    const tokens = this.#tokens.answer(call.params)
+    const tokens = this.#tokens.answer(call.params, this.bindsTokens ? this.proofs.check(call) : null)
     this.#keepSecret(tokens.access_token, tokens.id_token, tokens.refresh_token)
     return answer(tokens, 200, { 'cache-control': 'no-store' })
   }
@@ -288,8 +301,11 @@ export class Provider {
     return { header: { alg: 'RS256', typ: 'JWT', kid: this.key.kid }, claims, key: this.key, clientSecret: this.clientSecret }
   }
 
-  #userInfo ({ headers }: Call): Response {
-    const grant = this.#tokens.grantOf(headers.get('authorization')?.replace(/^Bearer /, '') ?? '')
+  #userInfo ({ method, url, headers }: Call): Response {
+    const [scheme, accessToken = ''] = headers.get('authorization')?.split(' ') ?? []
+    const isProven = scheme === 'DPoP' && this.#tokens.tokenInfo(accessToken)?.jkt === this.proofs.check({ method, url, headers, accessToken })
+    const isBearer = scheme === 'Bearer' && this.#tokens.tokenInfo(accessToken)?.jkt === null
+    const grant = isProven || isBearer ? this.#tokens.grantOf(accessToken) : null
     if (grant === null) return answer({ error: 'invalid_token' }, 401, { 'www-authenticate': 'Bearer error="invalid_token"' })
     const claims = claimsOf(grant)
     if (this.userInfoAs === 'json') return answer(claims)

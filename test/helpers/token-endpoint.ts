@@ -25,12 +25,14 @@ export interface TokenInfo {
   sub: string
   /** Seconds since the epoch; `null` if it never expires. */
   expiresAt: number | null
+  /** The thumbprint of the key that it is bound to; `null`: it is not. */
+  jkt: string | null
 }
 
 /** An answer with tokens (RFC 6749 §5.1, OpenID Connect Core 1.0 §3.1.3.3). */
 export interface TokenAnswer {
   access_token: string
-  token_type: 'Bearer'
+  token_type: 'Bearer' | 'DPoP'
   expires_in?: number | undefined
   scope?: string | undefined
   id_token?: string
@@ -52,9 +54,10 @@ export class TokenEndpoint {
     this.#sign = sign
   }
 
-  answer (params: URLSearchParams): TokenAnswer {
-    if (params.get('grant_type') === 'authorization_code') return this.#exchange(params)
-    if (params.get('grant_type') === 'refresh_token') return this.#refresh(params)
+  /** @param jkt of the key that was proven */
+  answer (params: URLSearchParams, jkt: string | null): TokenAnswer {
+    if (params.get('grant_type') === 'authorization_code') return this.#exchange(params, jkt)
+    if (params.get('grant_type') === 'refresh_token') return this.#refresh(params, jkt)
     throw new OAuthError('unsupported_grant_type', 'Only codes and refresh tokens are exchanged here')
   }
 
@@ -72,8 +75,8 @@ export class TokenEndpoint {
   }
 
   /** RFC 6749 §4.1.3. */
-  #exchange (params: URLSearchParams): TokenAnswer {
-    const grant = this.codes.redeem(params)
+  #exchange (params: URLSearchParams, jkt: string | null): TokenAnswer {
+    const grant = Object.assign(this.codes.redeem(params), { jkt })
     const asked = grant.request.get('scope')!.split(' ')
     const isOffline = asked.includes('offline_access') && this.#settings.grantsOffline
     const scope = asked.filter(one => one !== 'offline_access' || isOffline).join(' ')
@@ -82,11 +85,12 @@ export class TokenEndpoint {
     return { ...access, scope, id_token: idToken, ...(isOffline && { refresh_token: this.refreshTokens.issue(grant) }) }
   }
 
-  /** RFC 6749 §6. A refusal spends no token. */
-  #refresh (params: URLSearchParams): TokenAnswer {
+  /** RFC 6749 §6; RFC 9449 §5. A refusal spends no token. */
+  #refresh (params: URLSearchParams, jkt: string | null): TokenAnswer {
     const { reuseLeeway, grantScope, idTokenOnRefresh, rotation } = this.#settings
     const token = params.get('refresh_token') ?? ''
     const grant = this.refreshTokens.redeem(token, reuseLeeway)
+    if (grant.jkt !== jkt) throw new OAuthError('invalid_grant', 'Bound to another key')
     const audience = this.#audience(params, grant)
     const due = scopeDue(params.get('scope'), audience, grant)
     const scope = grantScope ? grantScope(params.get('scope'), audience) : due
@@ -111,8 +115,9 @@ export class TokenEndpoint {
     const accessToken = random('access-token')
     const lifetime = this.#settings.accessTokenLifetime
     const expiresAt = lifetime === undefined ? null : Math.floor(Date.now() / 1000) + lifetime
-    this.#accessTokens.set(accessToken, { grant, audience, scope, expiresAt })
-    return { access_token: accessToken, token_type: 'Bearer', expires_in: lifetime }
+    const { jkt = null } = grant
+    this.#accessTokens.set(accessToken, { grant, audience, scope, expiresAt, jkt })
+    return { access_token: accessToken, token_type: jkt === null ? 'Bearer' : 'DPoP', expires_in: lifetime }
   }
 
   /** Says of the login the same each time, but for the times of the token itself (OpenID Connect Core 1.0 §12.2). */
