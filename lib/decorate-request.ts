@@ -10,10 +10,10 @@ const ANSWERED: unique symbol = Symbol('answered')
  * Gives requests a property that says who is calling. It is made when first asked for, once per request, and what it has to
  * write goes out with the answer: a request that never asks pays nothing.
  *
- * @param mustFetch whether something has to be asked beforehand, so that telling who is calling need not wait
+ * @param mustPrepare whether something has to be asked beforehand, so that telling who is calling need not wait; `null`: never
  */
 export function decorateRequest (
-  app: FastifyInstance, name: string, mustFetch: boolean, create: (request: AnyRequest) => RequestAuth
+  app: FastifyInstance, name: string, mustPrepare: ((request: AnyRequest) => boolean) | null, create: (request: AnyRequest) => RequestAuth
 ): (request: AnyRequest) => RequestAuth {
   const slot = Symbol(name)
   const slotOf = (request: AnyRequest) => request as unknown as { [slot]?: RequestAuth | typeof ANSWERED | null }
@@ -29,7 +29,7 @@ export function decorateRequest (
 
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
-  if (mustFetch) app.addHook('onRequest', async request => authOf(request).currentSession.fetch?.())
+  if (mustPrepare !== null) app.addHook('onRequest', async request => mustPrepare(request) ? authOf(request).prepare() : undefined)
   app.addHook('onError', (request, _reply, error, done) => {
     const auth = slotOf(request)[slot] ?? null
     if (auth !== null && auth !== ANSWERED) auth.failure = error

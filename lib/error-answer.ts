@@ -24,6 +24,7 @@ const EXPLANATIONS = new Map<string, Explanation>(Object.entries({
   FST_AUTH0_STEP_UP_FAILED: { title: 'This needs a stronger login', remedy: 'login' },
   // Who is logged in at the provider would be logged in again as the same person.
   FST_AUTH0_FORBIDDEN: { title: 'This page is not for you', remedy: 'logout' },
+  FST_AUTH0_SCOPE_MISSING: { title: 'This page is not for you', remedy: 'logout' },
   FST_AUTH0_LOGIN_REFUSED: { title: 'You are not logged in', remedy: 'logout' },
   FST_AUTH0_LOGIN_DENIED: { title: 'You are not logged in', remedy: 'login' },
   FST_AUTH0_ORGANIZATION_MISMATCH: { title: 'Another organization', remedy: 'login' },

@@ -11,9 +11,25 @@ export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
 export const FST_AUTH0_LOGIN_REQUIRED: ErrorClass =
   createError('FST_AUTH0_LOGIN_REQUIRED', 'Log in to use this resource', 401, undefined, false)
 
-/** `requireAuth`: logged in, but a condition on claims, roles, permissions or organization is not met. */
+/** `requireAuth`: a route for access tokens, and none came. */
+export const FST_AUTH0_ACCESS_TOKEN_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_ACCESS_TOKEN_REQUIRED', 'Send an access token to use this resource', 401, undefined, false)
+
+/** The access token that came does not verify. The log has the reason; whoever sent it is told none (RFC 6750 §3.1 `invalid_token`). */
+export const FST_AUTH0_ACCESS_TOKEN_INVALID: ErrorClass =
+  createError('FST_AUTH0_ACCESS_TOKEN_INVALID', 'The access token is not valid', 401, undefined, false)
+
+/** A request with a malformed `Authorization` header, or with two access tokens (RFC 6750 §3.1 `invalid_request`). */
+export const FST_AUTH0_CREDENTIALS_INVALID: ErrorClass =
+  createError('FST_AUTH0_CREDENTIALS_INVALID', 'Send one access token, in one header: "Authorization: Bearer …"', 400, undefined, false)
+
+/** `requireAuth`: the caller was not granted the scope that the route needs (RFC 6750 §3.1 `insufficient_scope`). */
+export const FST_AUTH0_SCOPE_MISSING: ErrorClass =
+  createError('FST_AUTH0_SCOPE_MISSING', 'This resource needs the scope "%s"', 403, undefined, false)
+
+/** `requireAuth`: logged in, but a condition on claims, roles, permissions or organization is not met, or `check` said no. */
 export const FST_AUTH0_FORBIDDEN: ErrorClass =
-  createError('FST_AUTH0_FORBIDDEN', 'You are logged in, but may not use this resource', 403, undefined, false)
+  createError('FST_AUTH0_FORBIDDEN', 'You may not use this resource', 403, undefined, false)
 
 /** `requireAuth`: the login is older than `maxAge`, or not of a class in `acr`. */
 export const FST_AUTH0_STEP_UP_REQUIRED: ErrorClass =

@@ -2,6 +2,8 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
 import { createActiveSessions } from './active-sessions.ts'
 import { createAddresses } from './addresses.ts'
+import { createApi } from './api/api.ts'
+import { bringsToken } from './api/credentials.ts'
 import type { Auth0 } from './auth0.ts'
 import { createBackchannelLogout } from './backchannel-logout.ts'
 import { decorateRequest } from './decorate-request.ts'
@@ -16,6 +18,7 @@ import { parseOptions } from './parse-options.ts'
 import { createDpopProofs } from './provider/dpop.ts'
 import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
+import { resourceMetadataRoute } from './routes/resource-metadata.ts'
 import { logSerializers, routes } from './routes/routes.ts'
 import { createStorage } from './storage.ts'
 import { createAccessTokens } from './tokens/access-tokens.ts'
@@ -28,10 +31,10 @@ export type { Auth0 } from './auth0.ts'
 export type { BackchannelLogoutMessage, EventMessages, LoginMessage, LogoutMessage, RefreshMessage, RefusalMessage } from './events.ts'
 export type { CompletedLogin, LoginOptions } from './login.ts'
 export type { LogoutOptions } from './logout.ts'
-export type { Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RefreshEvent, RevocationOptions, Routes, SessionOptions } from './options.ts'
+export type { ApiIssuerOptions, ApiOptions, Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RefreshEvent, RevocationOptions, Routes, SessionOptions } from './options.ts'
 export type { Guard, RequireAuth } from './guard/require-auth.ts'
 export type { RequireAuthOptions } from './guard/conditions.ts'
-export type { RequestAuth0, SessionInfo } from './request-auth.ts'
+export type { RequestAuth0, SessionInfo, Via } from './request-auth.ts'
 export type { Tokens } from './provider/provider.ts'
 export type { KnownSession, User } from './session/sessions.ts'
 export type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
@@ -60,8 +63,10 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const provider = createProvider(config, proofs, app.log)
   const { sessions, transactions } = await createStorage(app, config)
   const getTokenSet = createAccessTokens(createRefresh(config, provider))
-  const authOf = decorateRequest(app, config.name, sessions.mustFetch, request =>
-    new RequestAuth(config, sessions.open(request), request, addresses.origins, getTokenSet))
+  const api = config.api && createApi(config.api, config.clockTolerance, provider, app.log)
+  const mustPrepare = sessions.mustFetch ? () => true : api && bringsToken
+  const callers = { ...config, origins: addresses.origins, getTokenSet, bearerTokens: api?.bearerTokens ?? null }
+  const authOf = decorateRequest(app, config.name, mustPrepare, request => new RequestAuth(callers, sessions.open(request), request))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 
   const answerError = createErrorAnswer(config, addresses)
@@ -90,6 +95,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const { prefix = '', logLevel, logSerializers: own } = options as RegisterOptions
   const logging = { ...logLevel && { logLevel }, logSerializers: { ...own, ...logSerializers } }
   await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError })
+  if (api !== null) await app.register(resourceMetadataRoute, { ...logging, api })
   app.addHook('onReady', async () => provider.prepare())
   app.addHook('onClose', async () => provider.close())
 }

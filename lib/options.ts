@@ -91,6 +91,45 @@ export interface RevocationOptions {
   redis?: string | object | undefined
 }
 
+/** One more issuer whose access tokens are accepted. */
+export interface ApiIssuerOptions {
+  /** The `iss` of its tokens. `http:` only on loopback; with `secret` any text will do. */
+  issuer?: string
+  /** Instead of `issuer`: an Auth0 tenant or custom domain, a bare host. */
+  domain?: string
+  /** Default: that of `api`. */
+  audience?: string | readonly string[]
+  /** What its tokens are signed with. Default: `['RS256']`; with `secret`, `HS256` and no other. */
+  algorithms?: readonly string[]
+  /** Shared with an internal service that signs its tokens with it: 32 bytes or more, as text or bytes (RFC 7518 §3.2). */
+  secret?: string | Uint8Array
+  /** Default: that of `api`. */
+  acceptUntypedTokens?: boolean
+}
+
+/** Accepts access tokens of `Authorization: Bearer` (RFC 6750, RFC 9068). */
+export interface ApiOptions {
+  /** What tokens have to be for: one of these must be in `aud`. With it tokens of the configured provider are accepted. Env: `AUTH0_AUDIENCE`, where there are no `issuers`. */
+  audience?: string | readonly string[]
+  /** What its tokens are signed with. Default: `['RS256']`. */
+  algorithms?: readonly string[]
+  /** Others whose tokens are accepted, too; without `audience`, instead of the configured provider's. */
+  issuers?: readonly ApiIssuerOptions[]
+  /** Accepts access tokens whose `typ` is `JWT` or absent, as many providers make them; those of Auth0 are accepted anyway. Default: `false`. See RFC 9068 §4. */
+  acceptUntypedTokens?: boolean
+  /**
+   * URL of the API, as its clients call it. With it `/.well-known/oauth-protected-resource` tells them who issues tokens for it, and refusals lead there, which is what MCP
+   * clients look for (RFC 9728).
+   */
+  resource?: string
+  /** For that document: the scopes that there are. */
+  scopesSupported?: readonly string[]
+  /** Whether a token that was verified a moment ago is taken for verified until it expires. Default: `true`. */
+  cache?: boolean
+  /** Asked at each request whose token is verified. Nothing but `false` lets it pass. */
+  isRevoked?: (claims: Readonly<User>, request: AnyRequest) => boolean | Promise<boolean>
+}
+
 /**
  * Options of `app.register(auth0, options)`. What is not given, or `undefined`, comes from the environment, where a variable is named;
  * an empty variable counts as none.
@@ -128,6 +167,8 @@ export interface Auth0Options {
    * OpenID Connect Back-Channel Logout 1.0 §2.7. Default: `false`.
    */
   revokeOnBackchannelLogout?: boolean
+  /** Accepts access tokens, for routes that apps and services call. Default: none are accepted. */
+  api?: ApiOptions
   /** Default: `missing`. */
   userInfo?: UserInfoPolicy
   /** The claim with roles: its name, or the path to it. Default: `roles`. */
@@ -174,6 +215,26 @@ export interface RoutePaths {
 /** Where Redis is: a client of the application's, or what to make one of. */
 export type RedisSource = { readonly client: RedisClient } | { readonly connection: string | object }
 
+/** One whose access tokens are accepted. */
+export interface ApiIssuerConfig {
+  readonly issuer: string
+  /** Whether it is the provider that people log in with. */
+  readonly isOwn: boolean
+  readonly audiences: readonly string[]
+  readonly algorithms: readonly string[]
+  readonly secret: Uint8Array | null
+  readonly mustBeTyped: boolean
+}
+
+/** Which access tokens are accepted. */
+export interface ApiConfig {
+  readonly issuers: readonly ApiIssuerConfig[]
+  readonly resource: string | null
+  readonly scopesSupported: readonly string[]
+  readonly isCached: boolean
+  readonly isRevoked: ApiOptions['isRevoked']
+}
+
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
   'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
@@ -196,6 +257,8 @@ export interface Config extends Readonly<Pick<Required<Auth0Options>,
   readonly store: { readonly redis: RedisSource } | { readonly given: SessionStoreLike } | null
   readonly maxSessions: Required<MaxSessions> | null
   readonly revocations: { readonly redis: RedisSource | null } | null
+  /** `null`: access tokens are not accepted. */
+  readonly api: ApiConfig | null
   readonly cookie: { readonly name: string, readonly sameSite: 'lax' | 'strict', readonly maxSize: number }
   readonly rolesClaim: readonly string[]
   readonly permissionsClaim: readonly string[]

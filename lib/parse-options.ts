@@ -1,6 +1,7 @@
 import { parseAuthorizationParams } from './authorization-params.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
 import type { Auth0Options, Config } from './options.ts'
+import { parseApi } from './options/api.ts'
 import { DEFAULTS } from './options/defaults.ts'
 import { refuseUnknownNames } from './options/names.ts'
 import { parseProvider } from './options/provider.ts'
@@ -37,9 +38,11 @@ function parse (source: Source, instancePrefix: string): Config {
   const routes = parseRoutes({ appBaseUrls, redirectUri, prefix, knowsSessions }, source)
   const prefixed = (path: string | null) => path === null ? null : prefix + path
   const authorizationParams = parseParams(source)
+  const provider = parseProvider(source)
   return {
     name,
-    ...parseProvider(source),
+    ...provider,
+    api: parseApi(source, provider.preset),
     secrets: parseSecrets(source),
     appBaseUrls,
     isSecure,

@@ -1,10 +1,15 @@
-import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
+import type { BearerTokens } from './api/bearer-tokens.ts'
+import { bringsToken } from './api/credentials.ts'
+import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGIN_REQUIRED } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
 import type { DpopKey, Login, Session, User } from './session/sessions.ts'
 import type { AccessTokenOptions, GetTokenSet, TokenSet } from './tokens/access-tokens.ts'
 import type { ApiCaller } from './tokens/api-fetch.ts'
+
+/** What a caller proves who they are with. */
+export type Via = 'session' | 'bearer'
 
 /** The session of whoever is calling. Times in seconds since the epoch. */
 export interface SessionInfo {
@@ -21,14 +26,19 @@ export interface SessionInfo {
 
 /** `request.auth0`: who is calling. Read when first asked for, once per request. */
 export interface RequestAuth0 {
-  /** Their claims, or `null`. Frozen: requests of one person share it. `null` too for a cross-site request that acts. */
+  /**
+   * Their claims, or `null`: of the access token where the request brings one and option `api` is set, else of the session, never of both. Frozen: requests of one
+   * person share it. `null` too for a cross-site request with a session that acts.
+   */
   readonly user: Readonly<User> | null
   readonly isAuthenticated: boolean
   /** By what they proved it. */
-  readonly via: 'session' | null
+  readonly via: Via | null
   readonly session: SessionInfo | null
-  /** Verified claims; of a session they are those of `user`. */
+  /** Verified claims: those of `user`. */
   readonly claims: Readonly<User> | null
+  /** What they were granted: of an access token its `scope` or `scp`, of a session what came with the login (RFC 6749 §3.3). */
+  readonly scopes: readonly string[]
   /** Of the claim that option `rolesClaim` names. */
   readonly roles: readonly string[]
   /** Of the claim that option `permissionsClaim` names. */
@@ -62,52 +72,78 @@ export interface RequestAuth0 {
   getTokenSet (options?: AccessTokenOptions): Promise<TokenSet>
 }
 
-type RequestAuthConfig = Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'>
+/** What callers are known by. */
+export interface RequestAuthServices extends Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'> {
+  /** Those that are ours. */
+  origins: ReadonlySet<string>
+  getTokenSet: GetTokenSet
+  /** `null`: access tokens are not accepted. */
+  bearerTokens: BearerTokens | null
+}
 
 /** Where somebody whom a guard admitted goes to log in once more, when the handler failed for want of that; `null` when it did not. */
 export type Relogin = (request: AnyRequest, reply: AnyReply, failure: Error) => Promise<string> | null
 
 /** What is known of the caller of one request. */
 export class RequestAuth implements RequestAuth0, ApiCaller {
-  readonly #config: RequestAuthConfig
+  readonly #services: RequestAuthServices
   readonly #request: AnyRequest
-  readonly #getTokenSet: GetTokenSet
   /** For our routes and hooks: also of a cross-site request. */
   readonly currentSession: Session
   readonly isCrossSite: boolean
+  /** Whether the request brings an access token; then its session is not looked at. */
+  readonly bringsToken: boolean
+  /** Of the access token. */
+  #verified: { claims: Readonly<User> } | { failure: Error } | null = null
   /** Of the guard that admitted the request. */
   relogin: Relogin | null = null
   /** What the handler failed with. */
   failure: Error | null = null
 
-  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>, getTokenSet: GetTokenSet) {
-    this.#config = config
+  constructor (services: RequestAuthServices, session: Session, request: AnyRequest) {
+    this.#services = services
     this.#request = request
-    this.#getTokenSet = getTokenSet
     this.currentSession = session
-    this.isCrossSite = isCrossSite(request, origins)
+    this.bringsToken = services.bearerTokens !== null && bringsToken(request)
+    this.isCrossSite = !this.bringsToken && isCrossSite(request, services.origins) // no page can make a browser send somebody's token
+  }
+
+  /** Finds out beforehand what takes time, so that telling who is calling need not wait. Never fails: whoever asks is told. */
+  async prepare (): Promise<void> {
+    const { bearerTokens } = this.#services
+    if (!this.bringsToken || bearerTokens === null) return this.currentSession.fetch?.()
+    this.#verified = await bearerTokens(this.#request).then(claims => ({ claims }), failure => ({ failure }))
+  }
+
+  /** Why the access token is not taken. */
+  get tokenFailure (): Error | null {
+    return this.#verified !== null && 'failure' in this.#verified ? this.#verified.failure : null
   }
 
   get login (): Login | null {
-    return this.isCrossSite ? null : this.currentSession.login
+    return this.bringsToken || this.isCrossSite ? null : this.currentSession.login
   }
 
   get user (): Readonly<User> | null {
-    return this.login?.user ?? null
+    if (!this.bringsToken) return this.login?.user ?? null
+    const { tokenFailure: failure } = this
+    if (failure !== null && !isRefusal(failure)) throw failure // it is not known who: never "nobody"
+    return this.#verified !== null && 'claims' in this.#verified ? this.#verified.claims : null
   }
 
   get isAuthenticated (): boolean {
-    return this.login !== null
+    return this.user !== null
   }
 
-  get via (): 'session' | null {
-    return this.login === null ? null : 'session'
+  get via (): Via | null {
+    if (this.user === null) return null
+    return this.bringsToken ? 'bearer' : 'session'
   }
 
   get session (): SessionInfo | null {
     if (this.login === null) return null
     const { createdAt, usedAt, data } = this.login
-    const { idleTimeout, absoluteTimeout } = this.#config.session
+    const { idleTimeout, absoluteTimeout } = this.#services.session
     const absoluteExpiresAt = createdAt + absoluteTimeout
     return { createdAt, usedAt, idleExpiresAt: Math.min(usedAt + idleTimeout, absoluteExpiresAt), absoluteExpiresAt, data }
   }
@@ -116,16 +152,21 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
     return this.user
   }
 
+  get scopes (): readonly string[] {
+    const { user, login } = this
+    return login === null ? scopesOf(user) : words(login.tokens.access[0]?.granted)
+  }
+
   get roles (): readonly string[] {
-    return stringsAt(this.user, this.#config.rolesClaim)
+    return stringsAt(this.user, this.#services.rolesClaim)
   }
 
   get permissions (): readonly string[] {
-    return stringsAt(this.user, this.#config.permissionsClaim)
+    return stringsAt(this.user, this.#services.permissionsClaim)
   }
 
   async updateSession (data: Record<string, unknown>): Promise<void> {
-    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
+    this.#assertSession()
     return this.currentSession.update(data)
   }
 
@@ -134,13 +175,34 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   }
 
   async getTokenSet (options?: AccessTokenOptions): Promise<TokenSet> {
-    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
-    return this.#getTokenSet(this.currentSession, this.#request, options)
+    this.#assertSession()
+    return this.#services.getTokenSet(this.currentSession, this.#request, options)
   }
 
   dpopKey (): DpopKey | undefined {
     return this.login?.tokens.dpopKey
   }
+
+  /** That whoever is calling is known by the session. */
+  #assertSession (): void {
+    if (this.bringsToken) throw new FST_AUTH0_LOGIN_REQUIRED()
+    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
+  }
+}
+
+/** Whether it says that a token is none, and not that nobody can know it right now. */
+function isRefusal ({ statusCode = 500 }: Error & { statusCode?: number }): boolean {
+  return statusCode < 500
+}
+
+/** Of an access token: `scope`, words with a space between them (RFC 9068 §2.2.3), or `scp`, words or a list. What is neither grants nothing. */
+function scopesOf (claims: Readonly<User> | null): readonly string[] {
+  const scope = claims?.scope ?? claims?.scp
+  return Array.isArray(scope) ? scope.filter(item => typeof item === 'string') : words(scope)
+}
+
+function words (text: unknown): readonly string[] {
+  return typeof text === 'string' ? text.split(' ').filter(word => word !== '') : []
 }
 
 /** The strings of a claim; what is no string grants nothing. */

@@ -41,6 +41,7 @@ t.test('what is not given has the documented default', async t => {
     store: null,
     maxSessions: null,
     revocations: null,
+    api: null,
     acceptUntypedLogoutTokens: false,
     revokeOnBackchannelLogout: false,
     cookie: { name: '__Host-auth0', sameSite: 'lax', maxSize: 12_288 },
@@ -70,6 +71,16 @@ t.test('every option is known, and arrives', async t => {
     revocations: { redis: 'rediss://redis.example.com:6380/2' },
     acceptUntypedLogoutTokens: true,
     revokeOnBackchannelLogout: true,
+    api: {
+      audience: 'https://api.example.com',
+      algorithms: ['ES256'],
+      issuers: [{ issuer: 'https://id.example.com/realms/a', audience: ['a', 'b'], algorithms: ['PS256'], acceptUntypedTokens: true }],
+      acceptUntypedTokens: false,
+      resource: 'https://a.example.com/api',
+      scopesSupported: ['read'],
+      cache: false,
+      isRevoked: () => false
+    },
     userInfo: false,
     rolesClaim: 'https://example.com/roles',
     permissionsClaim: ['realm_access', 'roles'],
@@ -100,6 +111,16 @@ t.test('every option is known, and arrives', async t => {
     store: null,
     maxSessions: null,
     revocations: { redis: { connection: 'rediss://redis.example.com:6380/2' } },
+    api: {
+      issuers: [
+        { issuer: 'https://login.example.com/', isOwn: true, audiences: ['https://api.example.com'], algorithms: ['ES256'], secret: null, mustBeTyped: true },
+        { issuer: 'https://id.example.com/realms/a', isOwn: false, audiences: ['a', 'b'], algorithms: ['PS256'], secret: null, mustBeTyped: false }
+      ],
+      resource: 'https://a.example.com/api',
+      scopesSupported: ['read'],
+      isCached: false,
+      isRevoked: all.api.isRevoked
+    },
     authorizationParams: { ...all.authorizationParams, max_age: '60' },
     isFormPost: true,
     session: { idleTimeout: 60, absoluteTimeout: 120 },

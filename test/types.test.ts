@@ -70,7 +70,7 @@ t.test('http', async t => {
     const user: Readonly<User> | null = app.auth0.getUser(request)
     const session: SessionInfo | null = app.auth0.getSession(request)
     const name: string = request.auth0.user?.name ?? 'nobody'
-    const via: 'session' | null = request.auth0.via
+    const via: 'session' | 'bearer' | null = request.auth0.via
     await request.auth0.updateSession({ seen: true })
     return { user, until: session?.idleExpiresAt, seen: session?.data.seen, name, via, roles: request.auth0.roles.includes('a'), claim: user?.['https://example.com/x'] }
   })

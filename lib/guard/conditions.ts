@@ -1,5 +1,5 @@
 import type { AnyRequest } from '../fastify.ts'
-import type { RequestAuth } from '../request-auth.ts'
+import type { RequestAuth, Via } from '../request-auth.ts'
 import type { User } from '../session/sessions.ts'
 import { verifyGuardOptions } from './verify-options.ts'
 
@@ -14,8 +14,18 @@ export type Wanted = string | readonly string[] | { anyOf: readonly string[] }
 /** Says whether a person may. Nothing but `true` admits. */
 export type Check = (user: Readonly<User>, request: AnyRequest) => boolean | Promise<boolean>
 
-/** What `requireAuth` demands beyond being logged in. All that is given must hold. */
+/** What `requireAuth` demands beyond knowing who is calling. All that is given must hold. */
 export interface RequireAuthOptions {
+  /**
+   * What callers may prove who they are with. Default: an access token where the request brings one, and option `api` is set; else the session.
+   */
+  via?: Via | readonly Via[]
+  /** Lets pass who proves nothing: `request.auth0.user` is `null` then. What is proven has to hold all the same. Default: `false`. */
+  optional?: boolean
+  /** What callers were granted (RFC 6749 §3.3). */
+  scopes?: Wanted
+  /** Says whether the caller may. */
+  check?: Check
   /** By name: the value, one of several values, or a function of the value. A claim that is a list must contain it. Or one function of all. */
   claims?: Readonly<Record<string, WantedClaim>> | Check
   /** Auth0: the id (`org_…`) or the name of the organization that the login ran in. */
@@ -28,6 +38,19 @@ export interface RequireAuthOptions {
   acr?: string | readonly string[]
 }
 
+/** Whether a caller was granted what a route needs. */
+export interface ScopeRule {
+  /** What it needs, words with a space between them. */
+  readonly scope: string
+  isMet (caller: RequestAuth): boolean
+}
+
+export function compileScopes ({ scopes }: RequireAuthOptions): ScopeRule {
+  if (scopes === undefined) return { scope: '', isMet: () => true }
+  const names = typeof scopes === 'object' && 'anyOf' in scopes ? scopes.anyOf : [scopes].flat()
+  return { scope: names.join(' '), isMet: compileHeld(scopes, caller => caller.scopes) }
+}
+
 /** Admits a caller, or does not. */
 export type Condition = (caller: RequestAuth, user: Readonly<User>, request: AnyRequest) => boolean | Promise<boolean>
 
@@ -38,13 +61,14 @@ export type Condition = (caller: RequestAuth, user: Readonly<User>, request: Any
  */
 export function compileConditions (options: RequireAuthOptions): Condition {
   verifyGuardOptions(options)
-  const { claims, organization, roles, permissions } = options
+  const { claims, organization, roles, permissions, check } = options
   const conditions: Condition[] = []
   if (organization !== undefined) conditions.push(compileOrganization(organization))
-  if (roles !== undefined) conditions.push(compileList(roles, caller => caller.roles))
-  if (permissions !== undefined) conditions.push(compileList(permissions, caller => caller.permissions))
+  if (roles !== undefined) conditions.push(compileHeld(roles, caller => caller.roles))
+  if (permissions !== undefined) conditions.push(compileHeld(permissions, caller => caller.permissions))
   if (typeof claims === 'object') conditions.push(...Object.entries(claims).map(compileClaim))
   if (typeof claims === 'function') conditions.push((_caller, user, request) => strictly(claims(user, request)))
+  if (check !== undefined) conditions.push((_caller, user, request) => strictly(check(user, request)))
   return conditions.reduce(and, () => true)
 }
 
@@ -82,7 +106,7 @@ function own (user: Readonly<User>, name: string): unknown {
   return Object.hasOwn(user, name) ? user[name] : undefined
 }
 
-function compileList (wanted: Wanted, held: (caller: RequestAuth) => readonly string[]): Condition {
+function compileHeld (wanted: Wanted, held: (caller: RequestAuth) => readonly string[]): (caller: RequestAuth) => boolean {
   if (typeof wanted === 'object' && 'anyOf' in wanted) {
     const any = [...wanted.anyOf]
     return caller => held(caller).some(item => any.includes(item))

@@ -3,15 +3,18 @@ import type { Addresses } from '../addresses.ts'
 import { now } from '../clock.ts'
 import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
-  FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_REFRESH_TOKEN_MISSING,
-  FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
+  FST_AUTH0_ACCESS_TOKEN_INVALID, FST_AUTH0_ACCESS_TOKEN_REQUIRED, FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED,
+  FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SCOPE_MISSING, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
 import type { RequestAuth } from '../request-auth.ts'
-import type { Login } from '../session/sessions.ts'
-import { compileConditions, type RequireAuthOptions } from './conditions.ts'
+import { resourceMetadataUrl } from '../api/resource-metadata.ts'
+import type { ApiConfig } from '../options.ts'
+import type { Login, User } from '../session/sessions.ts'
+import { challengeFor, type ChallengedRoute } from './challenge.ts'
+import { compileConditions, compileScopes, type RequireAuthOptions } from './conditions.ts'
 import { refusePrefetch } from './prefetch.ts'
 import { compileStepUp, GRACE, toLoginQuery } from './step-up.ts'
 
@@ -22,9 +25,14 @@ export type Guard = (request: AnyRequest, reply: AnyReply) => Promise<void>
  * Guards a route: `preHandler: app.requireAuth`, `app.requireAuth()` or `app.requireAuth({ … })`.
  *
  * Nobody logged in: a navigation goes to log in and comes back, anything else gets 401. Logged in but not allowed: 403. The
- * handler of a refused request never runs. A hook that calls a guard has to await or return it.
+ * handler of a refused request never runs. A hook that calls a guard has to await or return it. Where option `api` is set, a request that brings an access token is judged
+ * by that, and a refusal says in `WWW-Authenticate` what would help (RFC 6750 §3, RFC 9470 §3).
  *
  * @throws {FST_AUTH0_LOGIN_REQUIRED} 401
+ * @throws {FST_AUTH0_ACCESS_TOKEN_REQUIRED} 401 where only access tokens will do
+ * @throws {FST_AUTH0_ACCESS_TOKEN_INVALID} 401
+ * @throws {FST_AUTH0_CREDENTIALS_INVALID} 400
+ * @throws {FST_AUTH0_SCOPE_MISSING} 403
  * @throws {FST_AUTH0_STEP_UP_REQUIRED} 401 when the login is too old or not sure enough
  * @throws {FST_AUTH0_STEP_UP_FAILED} 403 when the provider was just asked for a surer login and did not give it
  * @throws {FST_AUTH0_FORBIDDEN} 403
@@ -41,6 +49,8 @@ export interface GuardServices {
   /** Of the instance. */
   name: string
   clockTolerance: number
+  /** `null`: access tokens are not accepted. */
+  api: Pick<ApiConfig, 'resource'> | null
   addresses: Addresses
   logins: Logins
   answerError: ErrorAnswer
@@ -64,30 +74,66 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
   return requireAuth as RequireAuth
 }
 
-function createGuard ({ name, clockTolerance, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
+function createGuard ({ name, clockTolerance, api, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
   const isAdmitted = compileConditions(options)
+  const scopes = compileScopes(options)
   const stepUp = compileStepUp(options, clockTolerance)
+  const { via = api === null ? 'session' : ['session', 'bearer'], optional: isOptional = false } = options
+  const takes = new Set([via].flat())
+  if (api === null && takes.has('bearer')) throw new FST_AUTH0_OPTIONS_INVALID('- requireAuth: option "via" is "bearer", which needs option "api" of the plugin')
+  const route: ChallengedRoute = { realm: api?.resource ?? name, resourceMetadata: api?.resource == null ? null : resourceMetadataUrl(api.resource), scope: scopes.scope, stepUp: stepUp.demand }
   const organization: LoginQuery = options.organization === undefined ? {} : { organization: options.organization }
 
   // No async function: what is known at once is thrown or answered at once, so that a hook of the application that forgot to await its
   // guard lets nobody through.
   return (request, reply) => {
     const caller = authOf(request)
+    if (caller.bringsToken) return judgeToken(caller, request, reply)
+    if (!takes.has('session')) return isOptional ? ADMITTED : refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_REQUIRED())
     const { login: anybody, failure } = look(caller)
     if (failure !== null) return refuse(request, reply, failure)
     if (caller.isCrossSite && anybody !== null) return refuse(request, reply, new FST_AUTH0_CROSS_SITE_REQUEST())
     const { login } = caller
-    if (login === null) return sendToLogin(request, reply, new FST_AUTH0_LOGIN_REQUIRED(), toLoginQuery(stepUp.demand))
+    if (login === null) return isOptional ? ADMITTED : sendToLogin(request, reply, new FST_AUTH0_LOGIN_REQUIRED(), toLoginQuery(stepUp.demand))
     if (!stepUp.isMet(login)) {
       const demand = stepUp.demandAfter(login, addresses.returnTo(request, pageOf(request)))
       if (demand === null) return refuse(request, reply, new FST_AUTH0_STEP_UP_FAILED(), toLoginQuery(stepUp.demand))
       return sendToLogin(request, reply, new FST_AUTH0_STEP_UP_REQUIRED(), toLoginQuery(demand))
     }
     caller.relogin = (request, reply, failure) => needsLogin(login, failure) && isNavigation(request) ? loginAddress(request, reply) : null
-    const verdict = isAdmitted(caller, login.user, request)
+    return judge(caller, login.user, request, error => refuse(request, reply, error))
+  }
+
+  /** Judges by the access token alone. */
+  function judgeToken (caller: RequestAuth, request: AnyRequest, reply: AnyReply): Promise<void> {
+    const { tokenFailure } = caller
+    if (!takes.has('bearer')) return refuse(request, reply, new FST_AUTH0_LOGIN_REQUIRED())
+    if (tokenFailure !== null) return refuseToken(request, reply, tokenFailure)
+    const { user } = caller
+    if (user === null) return refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_INVALID()) // nobody looked at it
+    if (!stepUp.isMet({ user, stepUp: {}, createdAt: 0 })) return refuseToken(request, reply, new FST_AUTH0_STEP_UP_REQUIRED())
+    return judge(caller, user, request, error => refuseToken(request, reply, error))
+  }
+
+  function judge (caller: RequestAuth, user: Readonly<User>, request: AnyRequest, refuse: (error: Error) => Promise<void>): Promise<void> {
+    if (!scopes.isMet(caller)) return refuse(new FST_AUTH0_SCOPE_MISSING(scopes.scope))
+    const verdict = isAdmitted(caller, user, request)
     if (verdict === true) return ADMITTED
-    if (verdict === false) return refuse(request, reply, new FST_AUTH0_FORBIDDEN())
-    return Promise.resolve(verdict).then(holds => holds ? undefined : refuse(request, reply, new FST_AUTH0_FORBIDDEN()))
+    if (verdict === false) return refuse(new FST_AUTH0_FORBIDDEN())
+    return Promise.resolve(verdict).then(holds => holds ? undefined : refuse(new FST_AUTH0_FORBIDDEN()))
+  }
+
+  /** For a program: the error, and in a header what would help. */
+  function refuseToken (request: AnyRequest, reply: AnyReply, error: Error): never {
+    challenge(reply, error)
+    setHeaders(reply, error)
+    tell(request, error)
+    throw error
+  }
+
+  function challenge (reply: AnyReply, error: Error): void {
+    const value = takes.has('bearer') ? challengeFor(error, route) : null
+    if (value !== null) reply.header('www-authenticate', value)
   }
 
   /** A person who navigates goes to log in. Never one who sends a form: its contents would be lost on the way. */
@@ -116,9 +162,9 @@ function createGuard ({ name, clockTolerance, addresses, logins, answerError, au
 
   /** For a browser our page, through `onError`; for all others an error, which is for the application's error handler. */
   function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
-    reply.header('cache-control', 'no-store')
-    if (error instanceof FST_AUTH0_SESSION_UNAVAILABLE) reply.header('retry-after', retryAfter(error))
+    setHeaders(reply, error)
     if (!wantsPage(request)) {
+      if (error instanceof FST_AUTH0_LOGIN_REQUIRED) challenge(reply, error)
       tell(request, error)
       throw error
     }
@@ -135,6 +181,11 @@ function createGuard ({ name, clockTolerance, addresses, logins, answerError, au
   function pageOf (request: AnyRequest): string {
     return addresses.publicPath(request, request.originalUrl)
   }
+}
+
+function setHeaders (reply: AnyReply, error: Error): void {
+  reply.header('cache-control', 'no-store')
+  if ((error as FastifyError).statusCode === 503) reply.header('retry-after', retryAfter(error))
 }
 
 /** Who is logged in, or why that cannot be known. */

@@ -5,12 +5,15 @@ import type { RequireAuthOptions } from './conditions.ts'
 /** Seconds for which a login that was made for a guard counts as just made, so that it does not ask for ever. */
 export const GRACE = 60
 
+/** What is judged of a login. */
+export type JudgedLogin = Pick<Login, 'user' | 'stepUp' | 'createdAt'>
+
 /** Judges logins by `maxAge` and `acr`. */
 export interface StepUpRule {
   /** What a first login is asked for. */
   readonly demand: StepUp
   /** Whether a login is fresh and sure enough. */
-  isMet (login: Login): boolean
+  isMet (login: JudgedLogin): boolean
   /**
    * What to ask for after a login that is not; `null` when that was asked for a moment ago, so that asking again would loop.
    *
@@ -26,7 +29,7 @@ export function compileStepUp ({ maxAge, acr }: RequireAuthOptions, clockToleran
     ...acr === undefined ? {} : { acrValues: [acr].flat() }
   }
 
-  function isFresh ({ user: { auth_time: authTime }, stepUp, createdAt }: Login): boolean {
+  function isFresh ({ user: { auth_time: authTime }, stepUp, createdAt }: JudgedLogin): boolean {
     if (maxAge === undefined) return true
     const wasAskedFor = stepUp.maxAge !== undefined && stepUp.maxAge <= maxAge
     if (wasAskedFor && maxAge < GRACE && now() - createdAt <= GRACE) return true
@@ -35,7 +38,7 @@ export function compileStepUp ({ maxAge, acr }: RequireAuthOptions, clockToleran
     return typeof provenAt === 'number' && provenAt <= now() + clockTolerance && now() - provenAt <= maxAge + clockTolerance
   }
 
-  function isSure ({ user }: Login): boolean {
+  function isSure ({ user }: Pick<JudgedLogin, 'user'>): boolean {
     return demand.acrValues === undefined || (typeof user.acr === 'string' && demand.acrValues.includes(user.acr))
   }
 

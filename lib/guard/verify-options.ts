@@ -6,6 +6,10 @@ const MAX_ACR_VALUES = 1024 // characters of all together, for the same reason
 
 /** What each option may be, and how to say so. */
 const RULES: Record<string, [holds: (value: unknown) => boolean, remedy: string]> = {
+  via: [isVia, 'must be "session", "bearer", or a list of both'],
+  optional: [value => typeof value === 'boolean', 'must be true or false'],
+  scopes: [isWantedScopes, 'must be a scope, scopes, or { anyOf: scopes }, each without spaces'],
+  check: [value => typeof value === 'function', 'must be a function'],
   claims: [isClaims, 'must be a function, or an object with values, lists of values or functions'],
   organization: [isName, 'must be the id or the name of an organization'],
   roles: [isWanted, 'must be a name, names, or { anyOf: names }'],
@@ -43,6 +47,16 @@ function isClaims (claims: unknown): boolean {
 
 function isWantedClaim (wanted: unknown): boolean {
   return typeof wanted === 'function' || (Array.isArray(wanted) ? wanted.length > 0 && wanted.every(isPlain) : isPlain(wanted))
+}
+
+function isVia (via: unknown): boolean {
+  return isNames(via) && [via].flat().every(one => one === 'session' || one === 'bearer')
+}
+
+/** @see RFC 6749 §3.3 */
+function isWantedScopes (wanted: unknown): boolean {
+  const names = isRecord(wanted) ? wanted.anyOf : wanted
+  return isWanted(wanted) && [names].flat().every(name => /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(String(name)))
 }
 
 function isPlain (value: unknown): boolean {

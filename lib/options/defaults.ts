@@ -8,6 +8,7 @@ export const DEFAULTS = {
   maxSessions: { onExceed: 'end-oldest' },
   acceptUntypedLogoutTokens: false,
   revokeOnBackchannelLogout: false,
+  api: { algorithms: ['RS256'], cache: true },
   userInfo: 'missing',
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',

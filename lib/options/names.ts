@@ -1,12 +1,12 @@
 import leven from 'leven'
-import type { Auth0Options, AuthorizationParams, MaxSessions, RevocationOptions, Routes, SessionOptions } from '../options.ts'
+import type { ApiIssuerOptions, ApiOptions, Auth0Options, AuthorizationParams, MaxSessions, RevocationOptions, Routes, SessionOptions } from '../options.ts'
 import type { Source } from './source.ts'
 
 /** Fastify's own, for every plugin. */
 type RegisterOption = 'logLevel' | 'logSerializers'
 
 const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
-  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout',
+  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'api',
   'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'dpop', 'clientAuthMethod', 'onLogin', 'onRefresh', 'onLogout', 'onError',
   'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
 ]
@@ -14,6 +14,8 @@ const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout', 'bac
 const SESSION: ReadonlyArray<keyof SessionOptions> = ['idleTimeout', 'absoluteTimeout', 'cookie', 'redis', 'store', 'maxSessions']
 const COOKIE: ReadonlyArray<keyof NonNullable<SessionOptions['cookie']>> = ['name', 'sameSite', 'maxSize']
 const MAX_SESSIONS: ReadonlyArray<keyof MaxSessions> = ['limit', 'onExceed']
+const API: ReadonlyArray<keyof ApiOptions> = ['audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'isRevoked']
+const API_ISSUER: ReadonlyArray<keyof ApiIssuerOptions> = ['issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens']
 const REVOCATIONS: ReadonlyArray<keyof RevocationOptions> = ['redis']
 /** Providers know more; these are here to be suggested. */
 const AUTHORIZATION_PARAMS: ReadonlyArray<keyof AuthorizationParams> = ['scope', 'audience', 'organization', 'connection', 'response_mode', 'max_age']
@@ -24,6 +26,8 @@ const KNOWN = [
   ...SESSION.map(name => `session.${name}`),
   ...MAX_SESSIONS.map(name => `session.maxSessions.${name}`),
   ...REVOCATIONS.map(name => `revocations.${name}`),
+  ...API.map(name => `api.${name}`),
+  ...API_ISSUER.map(name => `api.issuers.${name}`),
   ...COOKIE.map(name => `session.cookie.${name}`),
   ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`)
 ]
@@ -32,13 +36,15 @@ const MAX_DISTANCE_ELSEWHERE = 1
 
 /** Finds options that do not exist, which would else do nothing without a word. */
 export function refuseUnknownNames ({ options, report }: Source): void {
-  const { routes, session, revocations } = options
+  const { routes, session, revocations, api } = options
   refuseUnknown('', options)
   refuseUnknown('routes.', routes)
   refuseUnknown('session.', session)
   refuseUnknown('session.cookie.', session?.cookie)
   refuseUnknown('session.maxSessions.', session?.maxSessions)
   refuseUnknown('revocations.', revocations)
+  refuseUnknown('api.', api)
+  for (const issuer of Array.isArray(api?.issuers) ? api.issuers : []) refuseUnknown('api.issuers.', issuer)
 
   function refuseUnknown (parent: string, given: object | number | undefined): void {
     if (typeof given !== 'object' || given === null) return // reported where it is read

@@ -1,7 +1,7 @@
 import type { Config } from '../options.ts'
 import { auth0, oidc, type ProviderPreset } from '../provider/presets.ts'
 import { DEFAULTS } from './defaults.ts'
-import { fromOptionOr, type Source } from './source.ts'
+import { fromOptionOr, type Report, type Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
 import { parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
 
@@ -42,18 +42,18 @@ function parsePreset (source: Source): ProviderPreset {
   const domain = isGiven ? options.domain : environment.AUTH0_DOMAIN
   const issuer = isGiven ? options.issuer : environment.AUTH0_ISSUER
   if (domain !== undefined && issuer !== undefined) report('issuer', 'and "domain" exclude each other: give one, as option or in AUTH0_DOMAIN or AUTH0_ISSUER')
-  if (issuer !== undefined) return parseIssuer(issuer, source)
-  if (domain !== undefined) return parseDomain(domain, source)
+  if (issuer !== undefined) return parseIssuer('issuer', issuer, report)
+  if (domain !== undefined) return parseDomain('domain', domain, report)
   report('domain', `is missing: give the domain of your Auth0 tenant, ${fromOptionOr('AUTH0_DOMAIN', source)}; for another provider give "issuer", ${fromOptionOr('AUTH0_ISSUER', source)}`)
   return NONE
 }
 
-function parseDomain (domain: unknown, { report }: Source): ProviderPreset {
+export function parseDomain (name: string, domain: unknown, report: Report): ProviderPreset {
   if (isHost(domain)) return auth0(domain)
   // People copy it from the address bar. Whatever else it is, it may be another variable's secret.
   const [, host = ''] = /^https?:\/\/([^/]+)/.exec(String(domain)) ?? []
   const wanted = isHost(host) ? `"${host}"` : 'a bare host such as "tenant.eu.auth0.com"'
-  report('domain', `must be ${wanted}, without "https://" in front and without a slash or path behind`)
+  report(name, `must be ${wanted}, without "https://" in front and without a slash or path behind`)
   return NONE
 }
 
@@ -62,11 +62,11 @@ function isHost (text: unknown): text is string {
     URL.canParse(`https://${text}`) && new URL(`https://${text}`).hostname === text.toLowerCase().replace(/:\d+$/, '')
 }
 
-function parseIssuer (issuer: unknown, { report }: Source): ProviderPreset {
-  const url = parseUrl('issuer', issuer, report)
+export function parseIssuer (name: string, issuer: unknown, report: Report): ProviderPreset {
+  const url = parseUrl(name, issuer, report)
   if (url === null) return NONE
   // The address of its metadata would say nothing of who answers there (OpenID Connect Discovery 1.0 §4.3).
-  if (url.pathname.includes('/.well-known/')) report('issuer', 'must be the issuer itself, without "/.well-known/…"')
-  if (isReadByOthers(url)) report('issuer', 'must be https: only a provider on this machine may use http (RFC 9700 §2.6)')
+  if (url.pathname.includes('/.well-known/')) report(name, 'must be the issuer itself, without "/.well-known/…"')
+  if (isReadByOthers(url)) report(name, 'must be https: only a provider on this machine may use http (RFC 9700 §2.6)')
   return oidc(url.href)
 }

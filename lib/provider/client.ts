@@ -2,7 +2,7 @@ import type * as OpenidClient from 'openid-client'
 import type { Configuration, CustomFetch } from 'openid-client'
 import { isLoopback } from './bounded-fetch.ts'
 import { createKeySet, type KeySet } from './key-set.ts'
-import { fetchMetadata, type UsableMetadata } from './metadata.ts'
+import { FOR_LOGINS, fetchMetadata, type UsableMetadata } from './metadata.ts'
 
 const KEYS_SEEM = 60 // seconds old: only then openid-client asks again for a key that is not among them
 
@@ -38,7 +38,7 @@ export interface KnownProvider {
 export async function discoverProvider (options: ClientOptions): Promise<KnownProvider> {
   const openid = await openidClient()
   const { issuer, clientId, clientSecret, fetch } = options
-  const metadata = await fetchMetadata(fetch, issuer)
+  const metadata = await fetchMetadata(fetch, issuer, FOR_LOGINS)
   const jwksUri = new URL(metadata.jwks_uri).href
   const keySet = createKeySet(fetch, jwksUri)
   const client = { [openid.clockTolerance]: options.clockTolerance }

@@ -19,6 +19,8 @@ export interface ProviderPreset {
   audienceParameter: 'audience' | 'resource'
   /** Whether its logout tokens say by `typ` what they are (OpenID Connect Back-Channel Logout 1.0 §2.4); else `JWT` or none will do. */
   typesLogoutTokens: boolean
+  /** Whether its access tokens say by `typ` what they are (RFC 9068 §2.1); else `JWT` or none will do. */
+  typesAccessTokens: boolean
   /** The URL that logs out there, or `null` when there is none and logging out here must do. */
   logoutUrl (endSessionEndpoint: string | undefined, parameters: LogoutParameters): URL | null
 }
@@ -29,6 +31,7 @@ export function oidc (issuer: string): ProviderPreset {
     issuer: new URL(issuer),
     audienceParameter: 'resource',
     typesLogoutTokens: true,
+    typesAccessTokens: true,
     logoutUrl: (endpoint, parameters) => endpoint === undefined ? null : endSessionUrl(endpoint, parameters)
   }
 }
@@ -45,6 +48,7 @@ export function auth0 (domain: string): ProviderPreset {
     issuer,
     audienceParameter: 'audience',
     typesLogoutTokens: false, // theirs say `JWT`
+    typesAccessTokens: false, // `at+jwt` only where the API's "Token Profile" is that of RFC 9068
     logoutUrl (endpoint, parameters) {
       const url = endpoint === undefined ? auth0LogoutUrl(issuer, parameters) : endSessionUrl(endpoint, parameters)
       if (endpoint !== undefined && parameters.sid !== null) url.searchParams.set('logout_hint', parameters.sid)

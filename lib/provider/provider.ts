@@ -9,16 +9,17 @@ import { redeemCode, type LoginTokenAnswer, type StartedLogin } from './code-gra
 import { createDiscovery } from './discovery.ts'
 import { createDpopKey, type DpopProofs } from './dpop.ts'
 import { ProviderFailure, providerError } from './failures.ts'
-import type { KeySet } from './key-set.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
 import { redeemRefreshToken, type RefreshedLogin } from './refresh-grant.ts'
 import { revokeToken } from './revocation.ts'
+import { createSigner, failForKeys, toSigner, type Signer } from './signer.ts'
 import type { Tokens } from './token-answer.ts'
 import { createUserInfo, type UserInfoPolicy } from './user-info.ts'
 
 export type { LoginProof } from './authorization-request.ts'
 export type { LoginTokenAnswer, StartedLogin } from './code-grant.ts'
 export type { RefreshedLogin } from './refresh-grant.ts'
+export type { Signer } from './signer.ts'
 export type { Tokens } from './token-answer.ts'
 
 /** What the provider's side of a login needs to know. */
@@ -31,15 +32,6 @@ export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch' 
   fetch: typeof globalThis.fetch
   /** Milliseconds. */
   httpTimeout: number
-}
-
-/** What is to be known of a provider to verify a token that it sends unasked. */
-export interface Signer {
-  issuer: string
-  /** What it says that it signs ID tokens with; it may say `none`. */
-  algorithms: readonly unknown[]
-  /** Fails with one of our errors. */
-  keys: KeySet
 }
 
 /** What a login brought. */
@@ -97,14 +89,13 @@ export interface Provider {
    * @throws {FST_AUTH0_PROVIDER_FAILED} 502
    */
   signer (): Promise<Signer>
+  /** The same of another issuer, asked when it is called. */
+  signerOf (issuer: URL): () => Promise<Signer>
   /** The address that logs out there; `null` when there is none, or the provider cannot be reached to know. */
   logoutUrl (parameters: Omit<LogoutParameters, 'clientId'>): Promise<URL | null>
   /** Gives up all calls under way. */
   close (): void
 }
-
-/** Of ID tokens, for openid-client too, where the metadata say nothing (OpenID Connect Core 1.0 §3.1.3.7 (7)). */
-const DEFAULT_ALGORITHM = 'RS256'
 
 /** Claims that protect the ID token on its way and say nothing of the person. */
 const PROTOCOL_CLAIMS = new Set(['aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash'])
@@ -170,13 +161,10 @@ export function createProvider (options: ProviderOptions, proofs: DpopProofs, lo
 
     async signer () {
       const { metadata, keySet } = await known()
-      const { issuer, id_token_signing_alg_values_supported: advertised } = metadata
-      return {
-        issuer,
-        algorithms: Array.isArray(advertised) ? advertised : [DEFAULT_ALGORITHM],
-        keys: { current: () => keySet.current().catch(failForKeys), renewed: () => keySet.renewed().catch(failForKeys) }
-      }
+      return toSigner(metadata, keySet)
     },
+
+    signerOf: issuer => createSigner(issuer, fetch, error => warn(error, 'issuer metadata not renewed')),
 
     async logoutUrl (parameters) {
       const provider = await known().catch(error => warn(error, 'logged out here, not at the provider'))
@@ -188,10 +176,6 @@ export function createProvider (options: ProviderOptions, proofs: DpopProofs, lo
       closing.abort()
     }
   }
-}
-
-function failForKeys (error: unknown): never {
-  throw providerError(error, 'keys')
 }
 
 function toUser (claims: Record<string, unknown>): User {

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
+import { accessDraft } from './access-tokens.ts'
 import { attackerCertificate, attackerKey } from './attacker.ts'
 import { checkClient, checkRequest, OAuthError, PushedRequests, random } from './authorizations.ts'
 import { DpopProofs } from './dpop-proofs.ts'
@@ -220,6 +221,13 @@ export class Provider {
   /** A logout token of all sessions of `user`, unless it is changed (OpenID Connect Back-Channel Logout 1.0 §2.4). */
   logoutToken (forgery: Forgery = {}): string {
     const token = forgeFor(forgery)(logoutDraft(this))
+    this.#keepSecret(token)
+    return token
+  }
+
+  /** An access token for an API that verifies it itself, unless it is changed (RFC 9068 §2). */
+  accessToken (forgery: Forgery = {}): string {
+    const token = forgeFor(forgery)(accessDraft(this))
     this.#keepSecret(token)
     return token
   }

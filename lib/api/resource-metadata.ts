@@ -1,0 +1,20 @@
+const WELL_KNOWN = '/.well-known/oauth-protected-resource'
+
+/** What clients of an API are told of it (RFC 9728 §2). */
+export interface ResourceMetadata {
+  resource: string
+  authorization_servers: readonly string[]
+  scopes_supported?: readonly string[]
+  bearer_methods_supported: readonly ['header']
+}
+
+/** Where the metadata of an API are: in front of its path, if it has one (RFC 9728 §3.1). */
+export function resourceMetadataUrl (resource: string): string {
+  const { origin, pathname } = new URL(resource)
+  return origin + WELL_KNOWN + pathname.replace(/\/$/, '')
+}
+
+/** Where they are asked for: there, and where clients look that do not know the path. */
+export function resourceMetadataPaths (resource: string): ReadonlySet<string> {
+  return new Set([WELL_KNOWN, new URL(resourceMetadataUrl(resource)).pathname])
+}

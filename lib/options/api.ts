@@ -1,0 +1,119 @@
+import type { ApiConfig, ApiIssuerConfig, ApiIssuerOptions, ApiOptions } from '../options.ts'
+import { isAsymmetric } from '../verify/signed-claims.ts'
+import type { ProviderPreset } from '../provider/presets.ts'
+import { DEFAULTS } from './defaults.ts'
+import { parseDomain, parseIssuer } from './provider.ts'
+import type { Report, Source } from './source.ts'
+import { isReadByOthers, parseUrl } from './urls.ts'
+import { parseObject, parseOneOf } from './values.ts'
+
+const MIN_SECRET = 32 // bytes (RFC 7518 §3.2)
+
+/** What several issuers have in common, unless they say otherwise. */
+interface Common {
+  audience: unknown
+  acceptUntypedTokens: boolean | undefined
+}
+
+/** @param preset of the provider that people log in with */
+export function parseApi (source: Source, preset: ProviderPreset): ApiConfig | null {
+  const { options, environment, report } = source
+  if (options.api === undefined) return null
+  const given: Partial<ApiOptions> = parseObject('api', options.api, report)
+  const { audience = given.issuers === undefined ? environment.AUTH0_AUDIENCE : undefined, acceptUntypedTokens } = given
+  if (audience === undefined && given.issuers === undefined) report('api.audience', 'is missing: give the identifier of the API, which has to be in "aud" of its tokens')
+  if (given.issuers !== undefined && !(Array.isArray(given.issuers) && given.issuers.length > 0)) report('api.issuers', 'must be a list of issuers')
+  const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, report)]
+  const others = (Array.isArray(given.issuers) ? given.issuers : []).map((issuer, index) => parseOther(`api.issuers[${index}]`, issuer, { audience, acceptUntypedTokens }, report))
+  verifyDistinct([...own, ...others], report)
+  return {
+    issuers: [...own, ...others],
+    resource: given.resource === undefined ? null : parseResource(given.resource, report),
+    scopesSupported: given.scopesSupported === undefined ? [] : parseNames('api.scopesSupported', given.scopesSupported, report),
+    isCached: parseOneOf<boolean>('api.cache', given.cache, DEFAULTS.api.cache, [true, false], report),
+    isRevoked: parseIsRevoked(given.isRevoked, report)
+  }
+}
+
+function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOptions>, preset: ProviderPreset, report: Report): ApiIssuerConfig {
+  return {
+    issuer: preset.issuer.href,
+    isOwn: true,
+    audiences: parseNames('api.audience', audience, report),
+    algorithms: parseAlgorithms('api', algorithms, report),
+    secret: null,
+    mustBeTyped: mustBeTyped('api', acceptUntypedTokens, preset.typesAccessTokens, report)
+  }
+}
+
+function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, report: Report): ApiIssuerConfig {
+  const given: Partial<ApiIssuerOptions> = parseObject(name, issuer, report)
+  const { audience = common.audience, acceptUntypedTokens = common.acceptUntypedTokens, secret } = given
+  if (audience === undefined) report(`${name}.audience`, 'is missing: give it here, or for all as "api.audience"')
+  const audiences = audience === undefined ? [] : parseNames(`${name}.audience`, audience, report)
+  if (secret !== undefined) {
+    if (typeof given.issuer !== 'string' || given.issuer === '') report(`${name}.issuer`, 'is missing: give what stands in "iss" of its tokens')
+    if (given.algorithms !== undefined) report(`${name}.algorithms`, 'is HS256 with "secret", and no other: leave it out')
+    return {
+      issuer: String(given.issuer), isOwn: false, audiences, algorithms: ['HS256'], secret: parseSecret(`${name}.secret`, secret, report), mustBeTyped: mustBeTyped(name, acceptUntypedTokens, true, report)
+    }
+  }
+  const preset = parsePreset(name, given, report)
+  return {
+    issuer: preset.issuer.href,
+    isOwn: false,
+    audiences,
+    algorithms: parseAlgorithms(name, given.algorithms, report),
+    secret: null,
+    mustBeTyped: mustBeTyped(name, acceptUntypedTokens, preset.typesAccessTokens, report)
+  }
+}
+
+function parsePreset (name: string, { issuer, domain }: Partial<ApiIssuerOptions>, report: Report): ProviderPreset {
+  if (issuer !== undefined && domain !== undefined) report(name, 'has "issuer" and "domain": give one')
+  return domain === undefined ? parseIssuer(`${name}.issuer`, issuer, report) : parseDomain(`${name}.domain`, domain, report)
+}
+
+function mustBeTyped (name: string, accepts: boolean | undefined, byDefault: boolean, report: Report): boolean {
+  return accepts === undefined ? byDefault : !parseOneOf<boolean>(`${name}.acceptUntypedTokens`, accepts, !byDefault, [true, false], report)
+}
+
+/** With a secret in their place an HMAC of the public key would do (RFC 8725 §2.1). */
+function parseAlgorithms (name: string, given: readonly string[] | undefined, report: Report): readonly string[] {
+  const algorithms: unknown = given ?? DEFAULTS.api.algorithms
+  if (Array.isArray(algorithms) && algorithms.length > 0 && algorithms.every(isAsymmetric)) return algorithms
+  report(`${name}.algorithms`, 'must be a list of signatures by a private key, such as ["RS256", "ES256"]')
+  return []
+}
+
+function parseSecret (name: string, secret: unknown, report: Report): Uint8Array {
+  const bytes = typeof secret === 'string' ? new TextEncoder().encode(secret) : secret
+  if (bytes instanceof Uint8Array && bytes.length >= MIN_SECRET && new Set(bytes).size >= 5) return bytes
+  report(name, 'must be 32 random bytes or more, e.g. from "openssl rand -hex 32"')
+  return new Uint8Array()
+}
+
+function parseNames (name: string, given: unknown, report: Report): readonly string[] {
+  const names = Array.isArray(given) ? given : [given]
+  if (names.length > 0 && names.every(item => typeof item === 'string' && item !== '')) return names
+  report(name, 'must be a name, or a list of names')
+  return []
+}
+
+/** @see RFC 9728 §1.2 */
+function parseResource (resource: unknown, report: Report): string | null {
+  const url = parseUrl('api.resource', resource, report)
+  if (url !== null && isReadByOthers(url)) report('api.resource', 'must be https, or on this machine')
+  return url === null ? null : String(resource)
+}
+
+function parseIsRevoked (given: unknown, report: Report): ApiOptions['isRevoked'] {
+  if (given !== undefined && typeof given !== 'function') report('api.isRevoked', 'must be a function')
+  return given as ApiOptions['isRevoked']
+}
+
+/** Who of two were meant could not be told. */
+function verifyDistinct (issuers: readonly ApiIssuerConfig[], report: Report): void {
+  const names = issuers.map(({ issuer }) => issuer.replace(/\/$/, ''))
+  if (new Set(names).size < names.length) report('api.issuers', 'must name every issuer once; the configured provider is one of them where "api.audience" is given')
+}

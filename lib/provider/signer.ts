@@ -1,0 +1,44 @@
+import type { CustomFetch } from 'openid-client'
+import { createDiscovery } from './discovery.ts'
+import { providerError } from './failures.ts'
+import { createKeySet, type KeySet } from './key-set.ts'
+import { FOR_TOKENS, fetchMetadata } from './metadata.ts'
+
+/** What is to be known of a provider to verify a token that it signed. */
+export interface Signer {
+  /** As it spells its name itself. */
+  issuer: string
+  /** What it says that it signs ID tokens with; it may say `none`. */
+  algorithms: readonly unknown[]
+  /** Fails with one of our errors. */
+  keys: KeySet
+}
+
+/** Of ID tokens, for openid-client too, where the metadata say nothing (OpenID Connect Core 1.0 §3.1.3.7 (7)). */
+const DEFAULT_ALGORITHM = 'RS256'
+
+/**
+ * Knows an issuer by nothing but its metadata and keys, which are fetched when first needed.
+ *
+ * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+ * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+ */
+export function createSigner (issuer: URL, fetch: CustomFetch, onRenewalFailed: (error: Error) => void): () => Promise<Signer> {
+  const discovery = createDiscovery(async () => {
+    const metadata = await fetchMetadata(fetch, issuer, FOR_TOKENS)
+    return toSigner(metadata, createKeySet(fetch, new URL(metadata.jwks_uri).href))
+  }, error => onRenewalFailed(providerError(error, 'discovery')))
+  return () => discovery.current().catch(error => { throw providerError(error, 'discovery') })
+}
+
+export function toSigner ({ issuer, id_token_signing_alg_values_supported: advertised }: { issuer: string, id_token_signing_alg_values_supported?: unknown }, keySet: KeySet): Signer {
+  return {
+    issuer,
+    algorithms: Array.isArray(advertised) ? advertised : [DEFAULT_ALGORITHM],
+    keys: { current: () => keySet.current().catch(failForKeys), renewed: () => keySet.renewed().catch(failForKeys) }
+  }
+}
+
+export function failForKeys (error: unknown): never {
+  throw providerError(error, 'keys')
+}

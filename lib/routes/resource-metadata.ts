@@ -1,0 +1,20 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { Api } from '../api/api.ts'
+import { resourceMetadataPaths, type ResourceMetadata } from '../api/resource-metadata.ts'
+
+/**
+ * GET /.well-known/oauth-protected-resource - tells clients of the API who issues tokens for it; the same in front of its path.
+ *
+ * @see RFC 9728 §3
+ */
+export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api }> = async (app, { api: { config: { resource, scopesSupported }, issuers } }) => {
+  if (resource === null) return
+  for (const url of resourceMetadataPaths(resource)) {
+    app.get(url, async (): Promise<ResourceMetadata> => ({
+      resource,
+      authorization_servers: await issuers.names(),
+      ...scopesSupported.length > 0 && { scopes_supported: scopesSupported },
+      bearer_methods_supported: ['header']
+    }))
+  }
+}

@@ -1,0 +1,71 @@
+import { FST_AUTH0_ACCESS_TOKEN_INVALID } from '../errors.ts'
+import { ProviderFailure } from '../provider/failures.ts'
+import type { Jwks, KeySet } from '../provider/key-set.ts'
+import { parseJwt, type ParsedJwt } from '../provider/strict-jwt.ts'
+import { verifyHmac, verifySigned, type Claims, type SignedExpectation } from './signed-claims.ts'
+
+const MAX_LENGTH = 16 * 1024 // characters
+const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
+const LATEST_EXPIRY = 253_402_300_799 // the end of the year 9999
+
+/** Claims by which other tokens are known: of ID tokens (OpenID Connect Core 1.0 §2, §3.3.2.11) and of logout tokens (Back-Channel Logout 1.0 §2.4). */
+const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events']
+
+/** What an access token is compared with. */
+export interface AccessTokenExpectation extends SignedExpectation {
+  /** What verifies the signature: keys as the issuer publishes them, or a secret that it shares with us. */
+  keys: KeySet | Uint8Array
+  /** Whether `typ` must say `at+jwt` (RFC 9068 §2.1); else `JWT` or none will do. */
+  mustBeTyped: boolean
+}
+
+/** A verified access token. */
+export interface VerifiedClaims {
+  claims: Claims & { iss: string, sub: string, exp: number }
+  /** What it was verified with; `null`: a secret. */
+  jwks: Jwks | null
+}
+
+/**
+ * Takes an access token apart, verifying nothing but that it could be one.
+ *
+ * @throws {FST_AUTH0_ACCESS_TOKEN_INVALID} 401
+ */
+export function parseAccessToken (token: string): ParsedJwt {
+  refuseIf(token.length > MAX_LENGTH, 'too long') // before anything is decoded
+  return parseJwt(token, invalid)
+}
+
+/**
+ * Verifies an access token.
+ *
+ * @throws {FST_AUTH0_ACCESS_TOKEN_INVALID} 401; also what `keys` throws
+ * @see RFC 9068 §2, §4; RFC 8725 §3
+ */
+export async function verifyAccessToken (token: string, { header }: ParsedJwt, { keys, mustBeTyped, ...expected }: AccessTokenExpectation): Promise<VerifiedClaims> {
+  verifyHeader(header, mustBeTyped)
+  const { claims, jwks } = keys instanceof Uint8Array
+    ? { claims: await verifyHmac(token, keys, expected, invalid), jwks: null }
+    : await verifySigned(token, keys, expected, invalid)
+  const { sub, exp } = claims
+  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) throw invalid('"sub" is nobody')
+  refuseIf(Number(exp) > LATEST_EXPIRY, '"exp" is no time')
+  for (const name of FOREIGN_CLAIMS) refuseIf(name in claims, `"${name}", as other tokens have`)
+  return { claims: claims as VerifiedClaims['claims'], jwks }
+}
+
+/** Another type of token is none of ours, though its issuer signed it (RFC 8725 §3.11). */
+function verifyHeader ({ typ, crit, b64 }: Claims, mustBeTyped: boolean): void {
+  const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+  const isUntyped = type === undefined || type === 'jwt'
+  refuseIf(type !== 'at+jwt' && (mustBeTyped || !isUntyped), 'another type of token')
+  refuseIf(crit !== undefined || b64 !== undefined, 'an extension that nobody here understands (RFC 7515 §4.1.11; RFC 7797)')
+}
+
+function refuseIf (isWrong: boolean, reason: string): void {
+  if (isWrong) throw invalid(reason)
+}
+
+function invalid (reason: string): Error {
+  return new FST_AUTH0_ACCESS_TOKEN_INVALID({ cause: new ProviderFailure(`access token: ${reason}`) })
+}

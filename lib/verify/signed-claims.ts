@@ -1,0 +1,90 @@
+import type * as Jose from 'jose'
+import type { Jwks, KeySet } from '../provider/key-set.ts'
+
+/** Signatures that nobody else can make: not `none`, nor an HMAC, whose secret might be the public key (RFC 8725 §2.1). */
+const ASYMMETRIC = /^(?:(?:RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519|ML-DSA-(?:44|65|87))$/
+
+export type Claims = Record<string, unknown>
+
+/** What a signed token must be, besides being signed. Times in seconds. */
+export interface SignedExpectation {
+  algorithms: readonly string[]
+  issuer: string
+  /** One of them is among those that the token is for. */
+  audience: string | readonly string[]
+  clockTolerance: number
+  /** Since `iat`, which it must have then. */
+  maxAge?: number
+}
+
+/** Claims whose signature was verified, and the keys that they were verified with. */
+export interface SignedClaims {
+  claims: Claims
+  jwks: Jwks
+}
+
+/** Makes the error that says why. */
+export type Invalid = (reason: string) => Error
+
+type GetKey = ReturnType<typeof Jose.createLocalJWKSet>
+
+/** Keys as jose imported them, for as long as their set is in use. */
+const imported = new WeakMap<Jwks, GetKey>()
+
+/**
+ * Verifies signature, `iss`, `aud`, `exp` and `nbf`; a key that is not among the current ones is asked for.
+ *
+ * @throws what `invalid` makes; also what `keys` throws
+ * @see RFC 7515 §5.2; RFC 7519 §4.1
+ */
+export async function verifySigned (token: string, keys: KeySet, expected: SignedExpectation, invalid: Invalid): Promise<SignedClaims> {
+  const { createLocalJWKSet, errors, jwtVerify } = await jose()
+  const options = toOptions(expected)
+
+  /** `null` when none of these keys is meant. */
+  async function verifyBy (jwks: Jwks): Promise<SignedClaims | null> {
+    const getKey = imported.get(jwks) ?? createLocalJWKSet(jwks as Jose.JSONWebKeySet)
+    imported.set(jwks, getKey)
+    try {
+      return { claims: (await jwtVerify(token, getKey, options)).payload, jwks }
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey) return null
+      throw invalid((error as Error).message)
+    }
+  }
+
+  const verified = await verifyBy(await keys.current()) ?? await verifyBy(await keys.renewed())
+  if (verified === null) throw invalid('no key of the provider fits')
+  return verified
+}
+
+/** As `verifySigned`, by a secret that both sides have (HMAC, RFC 7518 §3.2). */
+export async function verifyHmac (token: string, secret: Uint8Array, expected: SignedExpectation, invalid: Invalid): Promise<Claims> {
+  const { jwtVerify } = await jose()
+  try {
+    return (await jwtVerify(token, secret, toOptions(expected))).payload
+  } catch (error) {
+    throw invalid((error as Error).message)
+  }
+}
+
+/** Whether it is a signature that only the holder of a private key can make. */
+export function isAsymmetric (algorithm: unknown): algorithm is string {
+  return typeof algorithm === 'string' && ASYMMETRIC.test(algorithm)
+}
+
+function toOptions ({ algorithms, issuer, audience, clockTolerance, maxAge }: SignedExpectation): Jose.JWTVerifyOptions {
+  return {
+    algorithms: [...algorithms],
+    issuer,
+    audience: [audience].flat(),
+    clockTolerance,
+    requiredClaims: ['exp'],
+    ...maxAge !== undefined && { maxTokenAge: maxAge }
+  }
+}
+
+/** Imported when first needed: it costs some 30 ms. */
+function jose (): Promise<typeof Jose> {
+  return import('jose')
+}
