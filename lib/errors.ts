@@ -19,6 +19,14 @@ export const FST_AUTH0_ACCESS_TOKEN_REQUIRED: ErrorClass =
 export const FST_AUTH0_ACCESS_TOKEN_INVALID: ErrorClass =
   createError('FST_AUTH0_ACCESS_TOKEN_INVALID', 'The access token is not valid', 401, undefined, false)
 
+/** The proof that came with an access token does not show that the caller has its key (RFC 9449 §7.1 `invalid_dpop_proof`). The log has the reason. */
+export const FST_AUTH0_DPOP_PROOF_INVALID: ErrorClass =
+  createError('FST_AUTH0_DPOP_PROOF_INVALID', 'The DPoP proof is not valid', 401, undefined, false)
+
+/** Proofs have to repeat a nonce, which comes with this error (RFC 9449 §9 `use_dpop_nonce`). */
+export const FST_AUTH0_DPOP_NONCE_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_DPOP_NONCE_REQUIRED', 'Repeat the nonce of this answer in the DPoP proof', 401, undefined, false)
+
 /** A request with a malformed `Authorization` header, or with two access tokens (RFC 6750 §3.1 `invalid_request`). */
 export const FST_AUTH0_CREDENTIALS_INVALID: ErrorClass =
   createError('FST_AUTH0_CREDENTIALS_INVALID', 'Send one access token, in one header: "Authorization: Bearer …"', 400, undefined, false)

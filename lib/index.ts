@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fasti
 import { createActiveSessions } from './active-sessions.ts'
 import { createAddresses } from './addresses.ts'
 import { createApi } from './api/api.ts'
-import { bringsToken } from './api/credentials.ts'
+import { schemeOf } from './api/credentials.ts'
 import type { Auth0 } from './auth0.ts'
 import { createBackchannelLogout } from './backchannel-logout.ts'
 import { decorateRequest } from './decorate-request.ts'
@@ -61,10 +61,10 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const addresses = createAddresses(config)
   const proofs = createDpopProofs()
   const provider = createProvider(config, proofs, app.log)
-  const { sessions, transactions } = await createStorage(app, config)
+  const { sessions, transactions, shared } = await createStorage(app, config)
   const getTokenSet = createAccessTokens(createRefresh(config, provider))
-  const api = config.api && createApi(config.api, config.clockTolerance, provider, app.log)
-  const mustPrepare = sessions.mustFetch ? () => true : api && bringsToken
+  const api = config.api && createApi(config.api, config, provider, shared, app.log)
+  const mustPrepare = sessions.mustFetch ? () => true : api && ((request: AnyRequest) => schemeOf(request) !== null)
   const callers = { ...config, origins: addresses.origins, getTokenSet, bearerTokens: api?.bearerTokens ?? null }
   const authOf = decorateRequest(app, config.name, mustPrepare, request => new RequestAuth(callers, sessions.open(request), request))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession

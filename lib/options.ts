@@ -118,6 +118,13 @@ export interface ApiOptions {
   /** Accepts access tokens whose `typ` is `JWT` or absent, as many providers make them; those of Auth0 are accepted anyway. Default: `false`. See RFC 9068 §4. */
   acceptUntypedTokens?: boolean
   /**
+   * Tokens that are bound to a key (RFC 9449): `'allowed'`: they need a proof of having it, and others are accepted, too; `'required'`: no others; `'off'`: they are
+   * refused. Default: `'allowed'`.
+   */
+  dpop?: 'allowed' | 'required' | 'off'
+  /** Whether proofs have to repeat a nonce of ours, so that none can be made for later (RFC 9449 §9). Default: `false`. */
+  dpopNonce?: boolean
+  /**
    * URL of the API, as its clients call it. With it `/.well-known/oauth-protected-resource` tells them who issues tokens for it, and refusals lead there, which is what MCP
    * clients look for (RFC 9728).
    */
@@ -232,6 +239,8 @@ export interface ApiConfig {
   readonly resource: string | null
   readonly scopesSupported: readonly string[]
   readonly isCached: boolean
+  readonly dpop: NonNullable<ApiOptions['dpop']>
+  readonly dpopNonce: boolean
   readonly isRevoked: ApiOptions['isRevoked']
 }
 

@@ -1,5 +1,5 @@
 import type { BearerTokens } from './api/bearer-tokens.ts'
-import { bringsToken } from './api/credentials.ts'
+import { schemeOf } from './api/credentials.ts'
 import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGIN_REQUIRED } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
@@ -104,7 +104,7 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
     this.#services = services
     this.#request = request
     this.currentSession = session
-    this.bringsToken = services.bearerTokens !== null && bringsToken(request)
+    this.bringsToken = services.bearerTokens !== null && schemeOf(request) !== null
     this.isCrossSite = !this.bringsToken && isCrossSite(request, services.origins) // no page can make a browser send somebody's token
   }
 

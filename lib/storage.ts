@@ -29,6 +29,8 @@ const REMEMBERED_RENEWALS = 10_000 // under way at one time
 export interface Storage {
   sessions: Sessions
   transactions: LoginTransactions
+  /** What all processes have in common; `null`: nothing. */
+  shared: Records | null
 }
 
 type SealFor = (purpose: string, lifetime: number, codec?: Codec) => Seal
@@ -41,19 +43,19 @@ export async function createStorage (app: FastifyInstance, config: Config): Prom
   const sealFor: SealFor = (purpose, lifetime, codec) => createSeal(secrets, JSON.stringify([purpose, ...realm]), lifetime, codec)
   claimCookie(app.server, cookie.name, appBaseUrls, [realm, secrets])
   return {
-    sessions: await createSessions(app, config, realm, sealFor),
+    ...await createSessions(app, config, realm, sealFor),
     transactions: createLoginTransactions(cookie.name, sealFor('login 1', TRANSACTION_LIFETIME), transactionAttributes(config))
   }
 }
 
-async function createSessions (app: FastifyInstance, config: Config, realm: string[], sealFor: SealFor): Promise<Sessions> {
+async function createSessions (app: FastifyInstance, config: Config, realm: string[], sealFor: SealFor): Promise<Pick<Storage, 'sessions' | 'shared'>> {
   const { session: times, cookie, isSecure, secrets, maxSessions } = config
   const attributes: CookieAttributes = { secure: isSecure, sameSite: cookie.sameSite }
   const shared = await connectRevocations(app, config)
   const revocations = shared && new Revocations(shared, realm, times.absoluteTimeout)
   const successors = new Successors(shared ?? new MemoryRecords(REMEMBERED_RENEWALS), shared && { records: shared, realm, seal: sealFor('successor 1', times.absoluteTimeout) })
   if (config.store === null) {
-    return createCookieSessions({ ...times, ...cookie, attributes, revocations, successors, seal: sealFor('session 2', times.absoluteTimeout, loginCodec) })
+    return { shared, sessions: createCookieSessions({ ...times, ...cookie, attributes, revocations, successors, seal: sealFor('session 2', times.absoluteTimeout, loginCodec) }) }
   }
   claimSession(app)
   const store = await createStore(app, config.store, config)
@@ -61,11 +63,11 @@ async function createSessions (app: FastifyInstance, config: Config, realm: stri
   const options = { ...times, isSecure, seal: sealFor('stored session 2', times.absoluteTimeout) }
   if (store instanceof SessionStore) {
     await registerSession(app, { ...plugin, store })
-    return createStoreSessions({ ...options, store, realm, maxSessions })
+    return { shared: store.records, sessions: createStoreSessions({ ...options, store, realm, maxSessions }) }
   }
   const foreign = isRegistered(app) ? store : explainedStore(store)
   await registerSession(app, { ...plugin, store: foreign })
-  return createForeignSessions({ ...options, store: foreign, revocations, successors })
+  return { shared, sessions: createForeignSessions({ ...options, store: foreign, revocations, successors }) }
 }
 
 async function createStore (app: FastifyInstance, kept: NonNullable<Config['store']>, { session }: Config): Promise<SessionStoreLike> {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { ApiOptions, RequestAuth0 } from '../lib/index.ts'
+import { PROOF_ALGORITHMS } from '../lib/verify/dpop-proof.ts'
 import { AUDIENCE } from './helpers/access-tokens.ts'
 import { buildApp, type BuildOptions } from './helpers/app.ts'
 import { Provider } from './helpers/provider.ts'
@@ -16,7 +17,7 @@ t.test('J1 without one, 401 with a challenge that names no error (RFC 6750 §3.1
   for (const url of ['/api', '/either']) {
     const response = await get(url)
     t.equal(response.statusCode, 401)
-    t.equal(response.headers['www-authenticate'], 'Bearer realm="auth0"')
+    t.equal(response.headers['www-authenticate'], `Bearer realm="auth0", DPoP realm="auth0", algs="${PROOF_ALGORITHMS.join(' ')}"`)
   }
 })
 

@@ -79,6 +79,8 @@ t.test('every option is known, and arrives', async t => {
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],
       cache: false,
+      dpop: 'required',
+      dpopNonce: true,
       isRevoked: () => false
     },
     userInfo: false,
@@ -119,6 +121,8 @@ t.test('every option is known, and arrives', async t => {
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],
       isCached: false,
+      dpop: 'required',
+      dpopNonce: true,
       isRevoked: all.api.isRevoked
     },
     authorizationParams: { ...all.authorizationParams, max_age: '60' },

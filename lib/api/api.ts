@@ -1,7 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ApiConfig } from '../options.ts'
+import type { ApiConfig, Config } from '../options.ts'
 import type { Provider } from '../provider/provider.ts'
+import type { Records } from '../store/records.ts'
 import { createBearerTokens, type BearerTokens } from './bearer-tokens.ts'
+import { createNonces } from './nonces.ts'
+import { createVerifyPossession } from './possession.ts'
+import { createReplays } from './replays.ts'
 import { createTokenIssuers, type TokenIssuers } from './token-issuers.ts'
 
 /** What accepts access tokens. */
@@ -11,8 +15,12 @@ export interface Api {
   bearerTokens: BearerTokens
 }
 
-/** @param clockTolerance seconds */
-export function createApi (config: ApiConfig, clockTolerance: number, provider: Provider, log: FastifyBaseLogger): Api {
+/** @param shared what all processes have in common, if there is anything */
+export function createApi (config: ApiConfig, { name, secrets, appBaseUrls, clockTolerance }: Config, provider: Provider, shared: Records | null, log: FastifyBaseLogger): Api {
+  const { resource, dpop: mode, dpopNonce } = config
   const issuers = createTokenIssuers(config, clockTolerance, provider, log)
-  return { config, issuers, bearerTokens: createBearerTokens(config, issuers) }
+  const bases = resource === null ? appBaseUrls : [...appBaseUrls, new URL(resource).origin]
+  const nonces = dpopNonce ? createNonces(secrets, [name]) : null
+  const verifyPossession = createVerifyPossession({ mode, bases, clockTolerance, replays: createReplays(shared, [name]), nonces })
+  return { config, issuers, bearerTokens: createBearerTokens(config, issuers, verifyPossession) }
 }

@@ -9,6 +9,7 @@ import { frozenCopy } from '../session/frozen-json.ts'
 import type { User } from '../session/sessions.ts'
 import { parseAccessToken, verifyAccessToken, type VerifiedClaims } from '../verify/access-token.ts'
 import { readCredentials } from './credentials.ts'
+import type { VerifyPossession } from './possession.ts'
 import type { TokenIssuer, TokenIssuers } from './token-issuers.ts'
 
 const REMEMBERED = 5000
@@ -23,12 +24,14 @@ interface Verified extends VerifiedClaims {
  *
  * @throws {FST_AUTH0_CREDENTIALS_INVALID} 400
  * @throws {FST_AUTH0_ACCESS_TOKEN_INVALID} 401
+ * @throws {FST_AUTH0_DPOP_PROOF_INVALID} 401
+ * @throws {FST_AUTH0_DPOP_NONCE_REQUIRED} 401
  * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 while the keys of its issuer are not known
  * @see RFC 6750 §2.1; RFC 9068 §4
  */
 export type BearerTokens = (request: AnyRequest) => Promise<Readonly<User>>
 
-export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, issuers: TokenIssuers): BearerTokens {
+export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, issuers: TokenIssuers, verifyPossession: VerifyPossession): BearerTokens {
   const known = new LruMap<Verified>(REMEMBERED)
 
   async function verify (token: string): Promise<Verified> {
@@ -57,9 +60,9 @@ export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, issuers:
   }
 
   return async request => {
-    const { scheme, token } = readCredentials(request)
-    const { claims } = await verifyOnce(token).catch(unavailable)
-    if (scheme !== 'Bearer' || claims.cnf !== undefined) throw invalid('bound to a key whose possession was not proven')
+    const credentials = readCredentials(request)
+    const { claims } = await verifyOnce(credentials.token).catch(unavailable)
+    await verifyPossession(request, credentials, claims)
     if (isRevoked !== undefined && await isRevoked(claims, request) !== false) throw invalid('revoked')
     return claims
   }

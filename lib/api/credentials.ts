@@ -1,15 +1,20 @@
 import { FST_AUTH0_CREDENTIALS_INVALID } from '../errors.ts'
 import type { AnyRequest } from '../fastify.ts'
 
-/** An access token as a request brings it (RFC 6750 §2.1; RFC 9449 §7.1). */
+/** How an access token comes (RFC 6750 §2.1; RFC 9449 §7.1). */
+export type Scheme = 'Bearer' | 'DPoP'
+
+/** An access token as a request brings it. */
 export interface Credentials {
-  readonly scheme: 'Bearer' | 'DPoP'
+  readonly scheme: Scheme
   readonly token: string
 }
 
-/** Whether a request brings an access token, or tries to. Other schemes, such as the Basic of a proxy, are none of ours. */
-export function bringsToken ({ headers: { authorization } }: AnyRequest): boolean {
-  return authorization !== undefined && /^(?:bearer|dpop)(?:\s|$)/i.test(authorization)
+/** How a request brings an access token, or tries to; `null` when it does not. Other schemes, such as the Basic of a proxy, are none of ours. */
+export function schemeOf ({ headers: { authorization } }: AnyRequest): Scheme | null {
+  const [, scheme] = authorization === undefined ? [] : /^(bearer|dpop)(?:\s|$)/i.exec(authorization) ?? []
+  if (scheme === undefined) return null
+  return scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer'
 }
 
 /**
@@ -19,12 +24,17 @@ export function bringsToken ({ headers: { authorization } }: AnyRequest): boolea
  * @see RFC 6750 §2, §2.1; RFC 9110 §11.4
  */
 export function readCredentials (request: AnyRequest): Credentials {
-  const { headers: { authorization }, raw: { rawHeaders }, query } = request
-  const [, scheme = '', token] = /^(bearer|dpop) +([\w.~+/-]+=*)$/i.exec(authorization as string) ?? []
+  const { headers: { authorization }, query } = request
+  const [, token] = /^\w+ +([\w.~+/-]+=*)$/.exec(authorization as string) ?? []
   if (token === undefined) throw invalid('"Authorization" is no access token')
-  if (rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length > 1) throw invalid('"Authorization" is there twice')
+  if (timesOf(request, 'authorization') > 1) throw invalid('"Authorization" is there twice')
   if (typeof query === 'object' && query !== null && 'access_token' in query) throw invalid('one access token in the header, and one in the query')
-  return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token }
+  return { scheme: schemeOf(request) as Scheme, token }
+}
+
+/** How often a request has a header; of some, Node tells but one. */
+export function timesOf ({ raw: { rawHeaders } }: AnyRequest, header: string): number {
+  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === header).length
 }
 
 function invalid (reason: string): Error {

@@ -6,6 +6,8 @@ export interface ResourceMetadata {
   authorization_servers: readonly string[]
   scopes_supported?: readonly string[]
   bearer_methods_supported: readonly ['header']
+  dpop_signing_alg_values_supported?: readonly string[]
+  dpop_bound_access_tokens_required?: boolean
 }
 
 /** Where the metadata of an API are: in front of its path, if it has one (RFC 9728 §3.1). */

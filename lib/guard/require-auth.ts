@@ -1,5 +1,7 @@
 import type { FastifyError } from 'fastify'
 import type { Addresses } from '../addresses.ts'
+import { schemeOf } from '../api/credentials.ts'
+import { resourceMetadataUrl } from '../api/resource-metadata.ts'
 import { now } from '../clock.ts'
 import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
@@ -9,9 +11,8 @@ import {
 import { publish } from '../events.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
-import type { RequestAuth } from '../request-auth.ts'
-import { resourceMetadataUrl } from '../api/resource-metadata.ts'
 import type { ApiConfig } from '../options.ts'
+import type { RequestAuth } from '../request-auth.ts'
 import type { Login, User } from '../session/sessions.ts'
 import { challengeFor, type ChallengedRoute } from './challenge.ts'
 import { compileConditions, compileScopes, type RequireAuthOptions } from './conditions.ts'
@@ -50,12 +51,15 @@ export interface GuardServices {
   name: string
   clockTolerance: number
   /** `null`: access tokens are not accepted. */
-  api: Pick<ApiConfig, 'resource'> | null
+  api: Pick<ApiConfig, 'resource' | 'dpop'> | null
   addresses: Addresses
   logins: Logins
   answerError: ErrorAnswer
   authOf (request: AnyRequest): RequestAuth
 }
+
+/** How tokens may come, by option `api.dpop`. */
+const SCHEMES = { off: ['Bearer'], allowed: ['Bearer', 'DPoP'], required: ['DPoP'] } as const
 
 const ADMITTED: Promise<void> = Promise.resolve()
 const NEEDING_LOGIN = [FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_INTERACTION_REQUIRED]
@@ -81,7 +85,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   const { via = api === null ? 'session' : ['session', 'bearer'], optional: isOptional = false } = options
   const takes = new Set([via].flat())
   if (api === null && takes.has('bearer')) throw new FST_AUTH0_OPTIONS_INVALID('- requireAuth: option "via" is "bearer", which needs option "api" of the plugin')
-  const route: ChallengedRoute = { realm: api?.resource ?? name, resourceMetadata: api?.resource == null ? null : resourceMetadataUrl(api.resource), scope: scopes.scope, stepUp: stepUp.demand }
+  const route: ChallengedRoute = { realm: api?.resource ?? name, resourceMetadata: api?.resource == null ? null : resourceMetadataUrl(api.resource), scope: scopes.scope, stepUp: stepUp.demand, schemes: SCHEMES[api?.dpop ?? 'off'] }
   const organization: LoginQuery = options.organization === undefined ? {} : { organization: options.organization }
 
   // No async function: what is known at once is thrown or answered at once, so that a hook of the application that forgot to await its
@@ -125,14 +129,15 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
 
   /** For a program: the error, and in a header what would help. */
   function refuseToken (request: AnyRequest, reply: AnyReply, error: Error): never {
-    challenge(reply, error)
+    challenge(request, reply, error)
     setHeaders(reply, error)
+    reply.headers((error as { headers?: Record<string, string> }).headers ?? {})
     tell(request, error)
     throw error
   }
 
-  function challenge (reply: AnyReply, error: Error): void {
-    const value = takes.has('bearer') ? challengeFor(error, route) : null
+  function challenge (request: AnyRequest, reply: AnyReply, error: Error): void {
+    const value = takes.has('bearer') ? challengeFor(error, schemeOf(request), route) : null
     if (value !== null) reply.header('www-authenticate', value)
   }
 
@@ -164,7 +169,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
     setHeaders(reply, error)
     if (!wantsPage(request)) {
-      if (error instanceof FST_AUTH0_LOGIN_REQUIRED) challenge(reply, error)
+      if (error instanceof FST_AUTH0_LOGIN_REQUIRED) challenge(request, reply, error)
       tell(request, error)
       throw error
     }

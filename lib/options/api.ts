@@ -31,6 +31,8 @@ export function parseApi (source: Source, preset: ProviderPreset): ApiConfig | n
     resource: given.resource === undefined ? null : parseResource(given.resource, report),
     scopesSupported: given.scopesSupported === undefined ? [] : parseNames('api.scopesSupported', given.scopesSupported, report),
     isCached: parseOneOf<boolean>('api.cache', given.cache, DEFAULTS.api.cache, [true, false], report),
+    dpop: parseOneOf('api.dpop', given.dpop, DEFAULTS.api.dpop, ['allowed', 'required', 'off'], report),
+    dpopNonce: parseOneOf<boolean>('api.dpopNonce', given.dpopNonce, DEFAULTS.api.dpopNonce, [true, false], report),
     isRevoked: parseIsRevoked(given.isRevoked, report)
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { Api } from '../api/api.ts'
+import { PROOF_ALGORITHMS } from '../verify/dpop-proof.ts'
 import { resourceMetadataPaths, type ResourceMetadata } from '../api/resource-metadata.ts'
 
 /**
@@ -7,14 +8,15 @@ import { resourceMetadataPaths, type ResourceMetadata } from '../api/resource-me
  *
  * @see RFC 9728 §3
  */
-export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api }> = async (app, { api: { config: { resource, scopesSupported }, issuers } }) => {
+export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api }> = async (app, { api: { config: { resource, scopesSupported, dpop }, issuers } }) => {
   if (resource === null) return
   for (const url of resourceMetadataPaths(resource)) {
     app.get(url, async (): Promise<ResourceMetadata> => ({
       resource,
       authorization_servers: await issuers.names(),
       ...scopesSupported.length > 0 && { scopes_supported: scopesSupported },
-      bearer_methods_supported: ['header']
+      bearer_methods_supported: ['header'],
+      ...dpop !== 'off' && { dpop_signing_alg_values_supported: PROOF_ALGORITHMS, dpop_bound_access_tokens_required: dpop === 'required' }
     }))
   }
 }

@@ -2,7 +2,7 @@ import { FST_AUTH0_ACCESS_TOKEN_INVALID } from '../errors.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { Jwks, KeySet } from '../provider/key-set.ts'
 import { parseJwt, type ParsedJwt } from '../provider/strict-jwt.ts'
-import { verifyHmac, verifySigned, type Claims, type SignedExpectation } from './signed-claims.ts'
+import { refuseExtensions, typeOf, verifyHmac, verifySigned, type Claims, type SignedExpectation } from './signed-claims.ts'
 
 const MAX_LENGTH = 16 * 1024 // characters
 const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
@@ -55,11 +55,11 @@ export async function verifyAccessToken (token: string, { header }: ParsedJwt, {
 }
 
 /** Another type of token is none of ours, though its issuer signed it (RFC 8725 §3.11). */
-function verifyHeader ({ typ, crit, b64 }: Claims, mustBeTyped: boolean): void {
-  const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+function verifyHeader (header: Claims, mustBeTyped: boolean): void {
+  const type = typeOf(header)
   const isUntyped = type === undefined || type === 'jwt'
   refuseIf(type !== 'at+jwt' && (mustBeTyped || !isUntyped), 'another type of token')
-  refuseIf(crit !== undefined || b64 !== undefined, 'an extension that nobody here understands (RFC 7515 §4.1.11; RFC 7797)')
+  refuseExtensions(header, invalid)
 }
 
 function refuseIf (isWrong: boolean, reason: string): void {

@@ -3,7 +3,7 @@ import { isObject } from '../provider/document.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { KeySet } from '../provider/key-set.ts'
 import { parseJwt } from '../provider/strict-jwt.ts'
-import { isAsymmetric, verifySigned, type Claims } from './signed-claims.ts'
+import { isAsymmetric, refuseExtensions, typeOf, verifySigned, type Claims } from './signed-claims.ts'
 
 /** Seconds after its issue for which a logout token is taken, whatever its `exp`. */
 export const LOGOUT_TOKEN_MAX_AGE = 300
@@ -61,11 +61,11 @@ export async function verifyLogoutToken (token: string, expected: LogoutTokenExp
 }
 
 /** Another type of token is none of ours, though the provider signed it (§4.1; RFC 8725 §3.11). */
-function verifyHeader ({ typ, crit, b64 }: Claims, mustBeTyped: boolean): void {
-  const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+function verifyHeader (header: Claims, mustBeTyped: boolean): void {
+  const type = typeOf(header)
   const isUntyped = type === undefined || type === 'jwt'
   refuseIf(type !== 'logout+jwt' && (mustBeTyped || !isUntyped), 'another type of token')
-  refuseIf(crit !== undefined || b64 !== undefined, 'an extension that nobody here understands (RFC 7515 §4.1.11; RFC 7797)')
+  refuseExtensions(header, invalid)
 }
 
 function parseId (claims: Claims, name: string, maxLength: number): string | null {

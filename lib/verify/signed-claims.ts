@@ -84,7 +84,17 @@ function toOptions ({ algorithms, issuer, audience, clockTolerance, maxAge }: Si
   }
 }
 
+/** Refuses what would change the meaning of a token for those who understand it (RFC 7515 §4.1.11; RFC 7797). */
+export function refuseExtensions ({ crit, b64 }: Claims, invalid: Invalid): void {
+  if (crit !== undefined || b64 !== undefined) throw invalid('an extension that nobody here understands (RFC 7515 §4.1.11; RFC 7797)')
+}
+
+/** What a header says that a token is, in lower case and short (RFC 7515 §4.1.9); anything where that is no text. */
+export function typeOf ({ typ }: Claims): unknown {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+}
+
 /** Imported when first needed: it costs some 30 ms. */
-function jose (): Promise<typeof Jose> {
+export function jose (): Promise<typeof Jose> {
   return import('jose')
 }
