@@ -152,7 +152,7 @@ t.test('claims are frozen: a check cannot make somebody else of the person', asy
 const mistakes: Array<[name: string, options: unknown, message: RegExp]> = [
   ['a misspelt option', { role: 'admin' }, /option "role" is unknown\. Did you mean "roles"\?/],
   ['an option in another case', { maxage: 60 }, /Did you mean "maxAge"\?/],
-  ['an unknown option', { somethingElseEntirely: 1 }, /is unknown\. Known are claims, organization, roles/],
+  ['an unknown option', { somethingElseEntirely: 1 }, /is unknown\. Known are via, optional, scopes, check, claims/],
   ['the name of a prototype', { constructor: 1 }, /option "constructor" is unknown/],
   ['an option that is undefined', { roles: process.env.NO_SUCH_ROLE }, /option "roles" is undefined: leave it out/],
   ['a function for options', () => false, /takes a plain object with options/],

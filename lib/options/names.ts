@@ -26,10 +26,10 @@ const KNOWN = [
   ...SESSION.map(name => `session.${name}`),
   ...MAX_SESSIONS.map(name => `session.maxSessions.${name}`),
   ...REVOCATIONS.map(name => `revocations.${name}`),
-  ...API.map(name => `api.${name}`),
-  ...API_ISSUER.map(name => `api.issuers.${name}`),
   ...COOKIE.map(name => `session.cookie.${name}`),
-  ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`)
+  ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`),
+  ...API.map(name => `api.${name}`),
+  ...API_ISSUER.map(name => `api.issuers.${name}`)
 ]
 const MAX_DISTANCE = 3 // characters to change; what is further off is no slip of the pen
 const MAX_DISTANCE_ELSEWHERE = 1
