@@ -118,6 +118,11 @@ export interface ApiOptions {
   /** Accepts access tokens whose `typ` is `JWT` or absent, as many providers make them; those of Auth0 are accepted anyway. Default: `false`. See RFC 9068 §4. */
   acceptUntypedTokens?: boolean
   /**
+   * Asks the configured provider about tokens that are no JWTs, with our own client id and secret (RFC 7662). An answer counts for 30 seconds. Needs `audience`. Default:
+   * `false`.
+   */
+  introspection?: boolean
+  /**
    * Tokens that are bound to a key (RFC 9449): `'allowed'`: they need a proof of having it, and others are accepted, too; `'required'`: no others; `'off'`: they are
    * refused. Default: `'allowed'`.
    */
@@ -239,6 +244,8 @@ export interface ApiConfig {
   readonly resource: string | null
   readonly scopesSupported: readonly string[]
   readonly isCached: boolean
+  /** `null`: tokens have to be JWTs. */
+  readonly introspection: { readonly audiences: readonly string[] } | null
   readonly dpop: NonNullable<ApiOptions['dpop']>
   readonly dpopNonce: boolean
   readonly isRevoked: ApiOptions['isRevoked']

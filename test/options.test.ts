@@ -79,6 +79,7 @@ t.test('every option is known, and arrives', async t => {
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],
       cache: false,
+      introspection: true,
       dpop: 'required',
       dpopNonce: true,
       isRevoked: () => false
@@ -121,6 +122,7 @@ t.test('every option is known, and arrives', async t => {
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],
       isCached: false,
+      introspection: { audiences: ['https://api.example.com'] },
       dpop: 'required',
       dpopNonce: true,
       isRevoked: all.api.isRevoked

@@ -36,6 +36,8 @@ export interface TenantApi {
   scope: string
   /** Seconds that its access tokens live. */
   lifetime: number
+  /** Whether they tell nothing themselves, so that the API has to ask (RFC 7662). Default: they are JWTs. */
+  isOpaque?: boolean
 }
 
 const HOUR = 3600 // seconds
@@ -64,7 +66,7 @@ function apiFeature (api: TenantApi | undefined, InvalidTarget: typeof errors.In
     useGrantedResource: async () => true,
     async getResourceServerInfo (_ctx, resource) {
       if (resource !== api?.audience) throw new InvalidTarget()
-      return { audience: resource, scope: api.scope, accessTokenTTL: api.lifetime, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }
+      return { audience: resource, scope: api.scope, accessTokenTTL: api.lifetime, accessTokenFormat: api.isOpaque === true ? 'opaque' : 'jwt', jwt: { sign: { alg: 'RS256' } } }
     }
   }
 }
@@ -78,12 +80,14 @@ function configuration (issuer: string, { clients, wantsDpopNonce = false }: Ten
       userinfo: '/userinfo',
       jwks: '/.well-known/jwks.json',
       revocation: '/oauth/revoke',
-      pushed_authorization_request: '/oauth/par'
+      pushed_authorization_request: '/oauth/par',
+      introspection: '/oauth/introspect'
     },
     features: {
       backchannelLogout: { enabled: true },
       devInteractions: { enabled: false },
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => wantsDpopNonce },
+      introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
       resourceIndicators,
       revocation: { enabled: true, allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId },

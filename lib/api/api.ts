@@ -3,6 +3,7 @@ import type { ApiConfig, Config } from '../options.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Records } from '../store/records.ts'
 import { createBearerTokens, type BearerTokens } from './bearer-tokens.ts'
+import { createIntrospectedTokens } from './introspected-tokens.ts'
 import { createNonces } from './nonces.ts'
 import { createVerifyPossession } from './possession.ts'
 import { createReplays } from './replays.ts'
@@ -22,5 +23,6 @@ export function createApi (config: ApiConfig, { name, secrets, appBaseUrls, cloc
   const bases = resource === null ? appBaseUrls : [...appBaseUrls, new URL(resource).origin]
   const nonces = dpopNonce ? createNonces(secrets, [name]) : null
   const verifyPossession = createVerifyPossession({ mode, bases, clockTolerance, replays: createReplays(shared, [name]), nonces })
-  return { config, issuers, bearerTokens: createBearerTokens(config, issuers, verifyPossession) }
+  const introspect = config.introspection === null ? null : createIntrospectedTokens({ ...config, audiences: config.introspection.audiences }, provider)
+  return { config, issuers, bearerTokens: createBearerTokens(config, { issuers, verifyPossession, introspect }) }
 }

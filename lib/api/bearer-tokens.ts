@@ -9,10 +9,12 @@ import { frozenCopy } from '../session/frozen-json.ts'
 import type { User } from '../session/sessions.ts'
 import { parseAccessToken, verifyAccessToken, type VerifiedClaims } from '../verify/access-token.ts'
 import { readCredentials } from './credentials.ts'
+import type { IntrospectedTokens } from './introspected-tokens.ts'
 import type { VerifyPossession } from './possession.ts'
 import type { TokenIssuer, TokenIssuers } from './token-issuers.ts'
 
 const REMEMBERED = 5000
+const MAX_LENGTH = 16 * 1024 // characters
 
 /** What is known of a token that was verified. */
 interface Verified extends VerifiedClaims {
@@ -31,7 +33,15 @@ interface Verified extends VerifiedClaims {
  */
 export type BearerTokens = (request: AnyRequest) => Promise<Readonly<User>>
 
-export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, issuers: TokenIssuers, verifyPossession: VerifyPossession): BearerTokens {
+/** What access tokens are judged by. */
+export interface BearerTokenServices {
+  issuers: TokenIssuers
+  verifyPossession: VerifyPossession
+  /** `null`: tokens have to tell themselves what they are good for. */
+  introspect: IntrospectedTokens | null
+}
+
+export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, { issuers, verifyPossession, introspect }: BearerTokenServices): BearerTokens {
   const known = new LruMap<Verified>(REMEMBERED)
 
   async function verify (token: string): Promise<Verified> {
@@ -59,9 +69,15 @@ export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, issuers:
     return verified
   }
 
+  async function claimsOf (token: string): Promise<Readonly<User>> {
+    if (token.length > MAX_LENGTH) throw invalid('too long') // before anything is decoded, or sent
+    const isJwt = token.split('.').length === 3
+    return introspect === null || isJwt ? (await verifyOnce(token)).claims : introspect(token)
+  }
+
   return async request => {
     const credentials = readCredentials(request)
-    const { claims } = await verifyOnce(credentials.token).catch(unavailable)
+    const claims = await claimsOf(credentials.token).catch(unavailable)
     await verifyPossession(request, credentials, claims)
     if (isRevoked !== undefined && await isRevoked(claims, request) !== false) throw invalid('revoked')
     return claims

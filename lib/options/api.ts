@@ -31,6 +31,7 @@ export function parseApi (source: Source, preset: ProviderPreset): ApiConfig | n
     resource: given.resource === undefined ? null : parseResource(given.resource, report),
     scopesSupported: given.scopesSupported === undefined ? [] : parseNames('api.scopesSupported', given.scopesSupported, report),
     isCached: parseOneOf<boolean>('api.cache', given.cache, DEFAULTS.api.cache, [true, false], report),
+    introspection: parseIntrospection(given.introspection, own, report),
     dpop: parseOneOf('api.dpop', given.dpop, DEFAULTS.api.dpop, ['allowed', 'required', 'off'], report),
     dpopNonce: parseOneOf<boolean>('api.dpopNonce', given.dpopNonce, DEFAULTS.api.dpopNonce, [true, false], report),
     isRevoked: parseIsRevoked(given.isRevoked, report)
@@ -107,6 +108,12 @@ function parseResource (resource: unknown, report: Report): string | null {
   const url = parseUrl('api.resource', resource, report)
   if (url !== null && isReadByOthers(url)) report('api.resource', 'must be https, or on this machine')
   return url === null ? null : String(resource)
+}
+
+function parseIntrospection (given: boolean | undefined, [own]: readonly ApiIssuerConfig[], report: Report): ApiConfig['introspection'] {
+  if (!parseOneOf<boolean>('api.introspection', given, DEFAULTS.api.introspection, [true, false], report)) return null
+  if (own === undefined) report('api.introspection', 'asks the configured provider: give "api.audience", too')
+  return { audiences: own?.audiences ?? [] }
 }
 
 function parseIsRevoked (given: unknown, report: Report): ApiOptions['isRevoked'] {

@@ -8,7 +8,7 @@ export const DEFAULTS = {
   maxSessions: { onExceed: 'end-oldest' },
   acceptUntypedLogoutTokens: false,
   revokeOnBackchannelLogout: false,
-  api: { algorithms: ['RS256'], cache: true, dpop: 'allowed', dpopNonce: false },
+  api: { algorithms: ['RS256'], cache: true, introspection: false, dpop: 'allowed', dpopNonce: false },
   userInfo: 'missing',
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',

@@ -14,7 +14,7 @@ const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout', 'bac
 const SESSION: ReadonlyArray<keyof SessionOptions> = ['idleTimeout', 'absoluteTimeout', 'cookie', 'redis', 'store', 'maxSessions']
 const COOKIE: ReadonlyArray<keyof NonNullable<SessionOptions['cookie']>> = ['name', 'sameSite', 'maxSize']
 const MAX_SESSIONS: ReadonlyArray<keyof MaxSessions> = ['limit', 'onExceed']
-const API: ReadonlyArray<keyof ApiOptions> = ['audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'dpop', 'dpopNonce', 'isRevoked']
+const API: ReadonlyArray<keyof ApiOptions> = ['audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'introspection', 'dpop', 'dpopNonce', 'isRevoked']
 const API_ISSUER: ReadonlyArray<keyof ApiIssuerOptions> = ['issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens']
 const REVOCATIONS: ReadonlyArray<keyof RevocationOptions> = ['redis']
 /** Providers know more; these are here to be suggested. */

@@ -9,6 +9,7 @@ import { redeemCode, type LoginTokenAnswer, type StartedLogin } from './code-gra
 import { createDiscovery } from './discovery.ts'
 import { createDpopKey, type DpopProofs } from './dpop.ts'
 import { ProviderFailure, providerError } from './failures.ts'
+import { introspectToken, type Introspected } from './introspection.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
 import { redeemRefreshToken, type RefreshedLogin } from './refresh-grant.ts'
 import { revokeToken } from './revocation.ts'
@@ -82,6 +83,13 @@ export interface Provider {
   refresh (refreshToken: string, difference: TargetDifference, login: RefreshedLogin): Promise<{ tokens: Tokens, identity: Identity | null }>
   /** Tells the provider that a refresh token is needed no more (RFC 7009). Never fails. */
   revoke (refreshToken: string): Promise<void>
+  /**
+   * What an access token is good for that tells nothing itself (RFC 7662 §2), and who says so; `null`: nothing.
+   *
+   * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
+   * @throws {FST_AUTH0_PROVIDER_FAILED} 502
+   */
+  introspect (accessToken: string): Promise<{ issuer: string, claims: Introspected } | null>
   /**
    * Who signs its tokens, and how.
    *
@@ -157,6 +165,12 @@ export function createProvider (options: ProviderOptions, proofs: DpopProofs, lo
 
     async revoke (refreshToken) {
       await known().then(provider => revokeToken(provider, refreshToken)).catch(error => warn(error, 'refresh token not revoked'))
+    },
+
+    async introspect (accessToken) {
+      const provider = await known()
+      const claims = await introspectToken(provider, accessToken)
+      return claims && { issuer: provider.metadata.issuer, claims }
     },
 
     async signer () {

@@ -7,7 +7,8 @@ export const paths = {
   token: '/oauth/token',
   userinfo: '/userinfo',
   par: '/oauth/par',
-  revocation: '/oauth/revoke'
+  revocation: '/oauth/revoke',
+  introspection: '/oauth/introspect'
 }
 
 /** An endpoint that can be told to misbehave. */
@@ -31,6 +32,7 @@ export const metadataOf = (issuer: string): Json => ({
   jwks_uri: below(issuer, paths.jwks),
   pushed_authorization_request_endpoint: below(issuer, paths.par),
   revocation_endpoint: below(issuer, paths.revocation),
+  introspection_endpoint: below(issuer, paths.introspection),
   end_session_endpoint: below(issuer, '/oidc/logout'),
   scopes_supported: ['openid', 'profile', 'offline_access', 'email'],
   response_types_supported: ['code', 'token', 'id_token', 'code token', 'code id_token', 'token id_token', 'code token id_token'],

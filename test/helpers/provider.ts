@@ -107,7 +107,8 @@ export class Provider {
     token: new Deviations(),
     userinfo: new Deviations(),
     par: new Deviations(),
-    revocation: new Deviations()
+    revocation: new Deviations(),
+    introspection: new Deviations()
   }
 
   readonly #forgeries = { idToken: new Deviations<Forge>(), userinfo: new Deviations<Forge>() }
@@ -273,6 +274,7 @@ export class Provider {
     userinfo: call => this.#userInfo(call),
     par: call => this.#push(call),
     revocation: call => this.#revoke(call),
+    introspection: call => this.#introspect(call),
     attacker: call => this.#asAttacker(call),
     nothing: () => answer({ error: 'not_found' }, 404)
   }
@@ -298,6 +300,16 @@ export class Provider {
     if (token === null) throw new OAuthError('invalid_request', 'token is missing')
     this.#tokens.refreshTokens.revoke(token)
     return new Response()
+  }
+
+  /** Tells of access tokens, and of nothing else (RFC 7662 §2.2). */
+  #introspect (call: Call): Response {
+    this.#checkPost(call)
+    const info = this.#tokens.tokenInfo(call.params.get('token') ?? '')
+    const isOver = info?.expiresAt != null && info.expiresAt <= Date.now() / 1000
+    if (info === null || isOver) return answer({ active: false })
+    const { audience, scope, sub, expiresAt, jkt } = info
+    return answer({ active: true, iss: this.issuer, aud: audience, sub, scope, exp: expiresAt, client_id: this.clientId, token_type: 'Bearer', ...jkt !== null && { cnf: { jkt } } })
   }
 
   #checkPost ({ method, headers, params }: Call): void {
