@@ -29,7 +29,7 @@ export const FST_AUTH0_DPOP_NONCE_REQUIRED: ErrorClass =
 
 /** A request with a malformed `Authorization` header, or with two access tokens (RFC 6750 §3.1 `invalid_request`). */
 export const FST_AUTH0_CREDENTIALS_INVALID: ErrorClass =
-  createError('FST_AUTH0_CREDENTIALS_INVALID', 'Send one access token, in one header: "Authorization: Bearer …"', 400, undefined, false)
+  createError('FST_AUTH0_CREDENTIALS_INVALID', 'Send one access token, in one header "Authorization"', 400, undefined, false)
 
 /** `requireAuth`: the caller was not granted the scope that the route needs (RFC 6750 §3.1 `insufficient_scope`). */
 export const FST_AUTH0_SCOPE_MISSING: ErrorClass =

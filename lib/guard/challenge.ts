@@ -53,5 +53,10 @@ export function challengeFor (error: Error, used: Scheme | null, { realm, resour
 
 function challenge (scheme: string, parameters: Record<string, unknown>): string {
   const pairs = Object.entries(parameters).filter(([, value]) => value !== undefined)
-  return `${scheme} ${pairs.map(([name, value]) => `${name}="${String(value).replace(/["\\]/g, "'")}"`).join(', ')}`
+  return `${scheme} ${pairs.map(([name, value]) => `${name}="${printable(String(value))}"`).join(', ')}`
+}
+
+/** What may stand between the quotes; Node would not send the header else (RFC 6750 §3). */
+function printable (text: string): string {
+  return text.replace(/[^\x20-\x7E]|["\\]/g, "'")
 }
