@@ -112,7 +112,7 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   async prepare (): Promise<void> {
     const { bearerTokens } = this.#services
     if (!this.bringsToken || bearerTokens === null) return this.currentSession.fetch?.()
-    this.#verified = await bearerTokens(this.#request).then(claims => ({ claims }), failure => ({ failure }))
+    this.#verified = await bearerTokens(this.#request).then(claims => ({ claims }), failure => ({ failure: failure ?? new Error('nothing was thrown') })) // hooks may throw `null`
   }
 
   /** Why the access token is not taken. */

@@ -32,6 +32,12 @@ export function readCredentials (request: AnyRequest): Credentials {
   return { scheme: schemeOf(request) as Scheme, token }
 }
 
+/** Whether a form brings one (RFC 6750 §2.2). Known only when the body was read: to guards in `preHandler`. */
+export function hasTokenInForm ({ headers, body }: AnyRequest): boolean {
+  const isForm = headers['content-type']?.toLowerCase().startsWith('application/x-www-form-urlencoded') === true
+  return isForm && typeof body === 'object' && body !== null && 'access_token' in body
+}
+
 /** How often a request has a header; of some, Node tells but one. */
 export function timesOf ({ raw: { rawHeaders } }: AnyRequest, header: string): number {
   return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === header).length

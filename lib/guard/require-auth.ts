@@ -1,11 +1,11 @@
 import type { FastifyError } from 'fastify'
 import type { Addresses } from '../addresses.ts'
-import { schemeOf } from '../api/credentials.ts'
+import { hasTokenInForm, schemeOf } from '../api/credentials.ts'
 import { resourceMetadataUrl } from '../api/resource-metadata.ts'
 import { now } from '../clock.ts'
-import { retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
+import { describe, retryAfter, wantsPage, type ErrorAnswer, type LoginQuery } from '../error-answer.ts'
 import {
-  FST_AUTH0_ACCESS_TOKEN_INVALID, FST_AUTH0_ACCESS_TOKEN_REQUIRED, FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED,
+  FST_AUTH0_ACCESS_TOKEN_INVALID, FST_AUTH0_ACCESS_TOKEN_REQUIRED, FST_AUTH0_CREDENTIALS_INVALID, FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_FORBIDDEN, FST_AUTH0_INTERACTION_REQUIRED, FST_AUTH0_LOGIN_REQUIRED,
   FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_SCOPE_MISSING, FST_AUTH0_STEP_UP_FAILED, FST_AUTH0_STEP_UP_REQUIRED
 } from '../errors.ts'
 import { publish } from '../events.ts'
@@ -113,6 +113,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
     const { tokenFailure } = caller
     if (!takes.has('bearer')) return refuse(request, reply, new FST_AUTH0_LOGIN_REQUIRED())
     if (tokenFailure !== null) return refuseToken(request, reply, tokenFailure)
+    if (hasTokenInForm(request)) return refuseToken(request, reply, new FST_AUTH0_CREDENTIALS_INVALID({ cause: new Error('one access token in the header, and one in the form') }))
     const { user } = caller
     if (user === null) return refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_INVALID()) // nobody looked at it
     if (!stepUp.isMet({ user, stepUp: {}, createdAt: 0 })) return refuseToken(request, reply, new FST_AUTH0_STEP_UP_REQUIRED())
@@ -178,7 +179,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   }
 
   function tell (request: AnyRequest, error: Error): void {
-    const { code, statusCode } = error as FastifyError & { statusCode: number } // ours
+    const { code, statusCode } = describe(error)
     publish('refusal', { instance: name, requestId: request.id, code, statusCode })
   }
 
