@@ -53,7 +53,6 @@ const accepted: Array<[name: string, forgery: Forgery, expected?: AccessTokenExp
   ['signed with the second key', ({ header, claims }) => signJwt({ payload: claims, header: { ...header, kid: 'key-2' }, key: rsaKey('key-2') })],
   ['with header members that nobody asks for', ofHeader({ jku: 'https://attacker.example/jwks.json', cty: 'x' })],
   ['without iat and jti, as some providers make them', ofClaims({ iat: undefined, jti: undefined })],
-  ['as large as it may be', raw(claims => claims.replace('{', `{${' '.repeat(11_000)}`))],
   ['signed with a secret that both have', hmac('sha256', SECRET), shared]
 ]
 for (const [name, forgery, expected = strict] of accepted) {
@@ -117,7 +116,6 @@ const reasons: Record<string, RegExp> = {
   C9: SIGNATURE_WRONG,
   'jku of the attacker': KEY_UNKNOWN,
   C10: KEY_UNKNOWN,
-  'kid of 100 KB': /too long/,
   C11: /"exp" claim/,
   'exp missing': /required "exp" claim/,
   'exp beyond all times': /"exp" is no time/,
@@ -207,9 +205,6 @@ const refused: Array<[name: string, forgery: Forgery, reason: RegExp, expected?:
   ['nothing', () => '', NOT_THREE_PARTS],
   ['dots', () => '..', NO_JSON],
 
-  ['O2 100 KB', ofClaims({ x: 'x'.repeat(100_000) }), /too long/],
-  ['O2 10 MB', () => 'x'.repeat(10_000_000), /too long/],
-  ['O2 a million spaces', raw(claims => claims.replace('{', `{${' '.repeat(1_000_000)}`)), /too long/],
   ['O2 1000 nested arrays', raw(claims => `{"x":${'['.repeat(1000)}${']'.repeat(1000)},${claims.slice(1)}`), /nested too deep/],
   ['O2 as many dots as fit', () => '.'.repeat(16_384), NOT_THREE_PARTS]
 ]

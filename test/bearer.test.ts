@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -10,7 +11,7 @@ import { AUDIENCE } from './helpers/access-tokens.ts'
 import { appBaseUrl, buildApp, secret, type BuildOptions } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
 import type { Forgery } from './helpers/id-token-forgeries.ts'
-import { signDraft, type Json } from './helpers/id-tokens.ts'
+import { signDraft, signJwt, type Json } from './helpers/id-tokens.ts'
 import { Provider } from './helpers/provider.ts'
 
 declare module 'fastify' {
@@ -71,7 +72,12 @@ const invalid: Array<[name: string, forgery: Forgery, reason: RegExp]> = [
   ['J8 without a signature', 'alg none', /"alg"/],
   ['J10 without an end', 'exp missing', /"exp"/],
   ['J21 of nobody', { claims: { sub: '' } }, /"sub" is nobody/],
-  ['that is none', () => 'abc', /not three parts/]
+  ['that is none', () => 'abc', /not three parts/],
+  ['O2 of 100 KB', { claims: { x: 'x'.repeat(100_000) } }, /too long/],
+  ['O2 with a million spaces', ({ claims, ...draft }) => signJwt({ ...draft, payload: JSON.stringify(claims).replace('{', `{${' '.repeat(1_000_000)}`) }), /too long/],
+  ['O2 of 10 MB', () => 'x'.repeat(10_000_000), /too long/],
+  ['O2 of one character too many', () => 'x'.repeat(16_385), /too long/],
+  ['O2 of as many dots as fit', () => '.'.repeat(16_384), /not three parts/]
 ]
 t.test('J2 every token that does not verify is answered alike, and the log has the reason (RFC 6750 §3.1)', async t => {
   const { get, provider, logs } = await build(t)
@@ -411,7 +417,7 @@ t.test('an issuer whose answers cannot be used has no keys either: a 503', async
 t.test('J14 an issuer that is not on the list is asked for nothing (RFC 8725 §3.10)', async t => {
   const { app, get, provider } = await build(t)
   await app.ready()
-  await new Promise(resolve => setTimeout(resolve, 50)) // the metadata, for logins
+  while (provider.calls.length === 0) await delay(5) // the metadata, for logins
   const { length } = provider.calls
   const issuers = ['https://attacker.example/', 'https://tenant.example.com.attacker.example/', 'https://tenant.example.com/other', 'tenant.example.com', '__proto__', 'constructor', '', 7, null, {}, ['https://tenant.example.com/']]
   for (const iss of issuers) t.equal((await get('/api', provider.accessToken({ claims: { iss } }))).statusCode, 401)
