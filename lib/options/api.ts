@@ -2,7 +2,7 @@ import type { ApiConfig, ApiIssuerConfig, ApiIssuerOptions, ApiOptions } from '.
 import { isAsymmetric } from '../verify/signed-claims.ts'
 import type { ProviderPreset } from '../provider/presets.ts'
 import { DEFAULTS } from './defaults.ts'
-import { parseDomain, parseIssuer } from './provider.ts'
+import { NONE, parseDomain, parseIssuer } from './provider.ts'
 import type { Report, Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
 import { parseObject, parseOneOf } from './values.ts'
@@ -24,6 +24,7 @@ export function parseApi (source: Source, preset: ProviderPreset): ApiConfig | n
   if (audience === undefined && given.issuers === undefined) report('api.audience', 'is missing: give the identifier of the API, which has to be in "aud" of its tokens')
   if (given.issuers !== undefined && !(Array.isArray(given.issuers) && given.issuers.length > 0)) report('api.issuers', 'must be a list of issuers')
   const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, report)]
+  if (own.length === 0 && given.algorithms !== undefined) report('api.algorithms', 'is of the configured provider: give "api.audience", too, or each of "api.issuers" algorithms of its own')
   const others = (Array.isArray(given.issuers) ? given.issuers : []).map((issuer, index) => parseOther(`api.issuers[${index}]`, issuer, { audience, acceptUntypedTokens }, report))
   verifyDistinct([...own, ...others], report)
   return {
@@ -84,21 +85,21 @@ function mustBeTyped (name: string, accepts: boolean | undefined, byDefault: boo
 /** With a secret in their place an HMAC of the public key would do (RFC 8725 §2.1). */
 function parseAlgorithms (name: string, given: readonly string[] | undefined, report: Report): readonly string[] {
   const algorithms: unknown = given ?? DEFAULTS.api.algorithms
-  if (Array.isArray(algorithms) && algorithms.length > 0 && algorithms.every(isAsymmetric)) return algorithms
+  if (Array.isArray(algorithms) && algorithms.length > 0 && Array.from(algorithms).every(isAsymmetric)) return [...algorithms]
   report(`${name}.algorithms`, 'must be a list of signatures by a private key, such as ["RS256", "ES256"]')
   return []
 }
 
 function parseSecret (name: string, secret: unknown, report: Report): Uint8Array {
   const bytes = typeof secret === 'string' ? new TextEncoder().encode(secret) : secret
-  if (bytes instanceof Uint8Array && bytes.length >= MIN_SECRET && new Set(bytes).size >= 5) return bytes
+  if (bytes instanceof Uint8Array && bytes.length >= MIN_SECRET && new Set(bytes).size >= 5) return new Uint8Array(bytes)
   report(name, 'must be 32 random bytes or more, e.g. from "openssl rand -hex 32"')
   return new Uint8Array()
 }
 
 function parseNames (name: string, given: unknown, report: Report): readonly string[] {
-  const names = Array.isArray(given) ? given : [given]
-  if (names.length > 0 && names.every(item => typeof item === 'string' && item !== '')) return names
+  const names: unknown[] = Array.isArray(given) ? Array.from(given) : [given] // `every` alone skips holes
+  if (names.length > 0 && names.every(item => typeof item === 'string' && item !== '')) return names as string[]
   report(name, 'must be a name, or a list of names')
   return []
 }
@@ -107,6 +108,8 @@ function parseNames (name: string, given: unknown, report: Report): readonly str
 function parseResource (resource: unknown, report: Report): string | null {
   const url = parseUrl('api.resource', resource, report)
   if (url !== null && isReadByOthers(url)) report('api.resource', 'must be https, or on this machine')
+  // It goes into a header, and clients compare it character by character.
+  if (url !== null && !/^[\x21\x23-\x5B\x5D-\x7E]+$/.test(String(resource))) report('api.resource', 'must be written as a browser sends it, without spaces, quotes and letters beyond ASCII')
   return url === null ? null : String(resource)
 }
 
@@ -123,6 +126,6 @@ function parseIsRevoked (given: unknown, report: Report): ApiOptions['isRevoked'
 
 /** Who of two were meant could not be told. */
 function verifyDistinct (issuers: readonly ApiIssuerConfig[], report: Report): void {
-  const names = issuers.map(({ issuer }) => issuer.replace(/\/$/, ''))
+  const names = issuers.map(({ issuer }) => issuer.replace(/\/$/, '')).filter(name => `${name}/` !== NONE.issuer.href)
   if (new Set(names).size < names.length) report('api.issuers', 'must name every issuer once; the configured provider is one of them where "api.audience" is given')
 }
