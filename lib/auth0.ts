@@ -4,6 +4,7 @@ import type { BackchannelLogout } from './backchannel-logout.ts'
 import type { RequireAuth } from './guard/require-auth.ts'
 import type { CompletedLogin, LoginOptions } from './login.ts'
 import type { LogoutOptions } from './logout.ts'
+import type { ListedRoute } from './policy/route-policy.ts'
 import type { SessionInfo } from './request-auth.ts'
 import type { User } from './session/sessions.ts'
 import type { AccessTokenOptions, TokenSet } from './tokens/access-tokens.ts'
@@ -40,6 +41,11 @@ export interface Auth0 {
   /** Ends the session, and gives the address that logs out at the provider. */
   logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
   requireAuth: RequireAuth
+  /**
+   * Who may use which route, of those defined after this plugin: complete once the server is ready. Guards are found among the hooks of a route and of its context, not
+   * inside other hooks.
+   */
+  routes (): ListedRoute[]
   /**
    * Ends what a logout token of the provider names, for a route of one's own, and gives how many sessions those were; with `revocations`, how
    * many marks were made. 0 for a token that was here before.

@@ -7,6 +7,10 @@ type ErrorClass = FastifyErrorConstructor
 export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
   createError('FST_AUTH0_OPTIONS_INVALID', 'fastify-auth0 is not set up right:\n%s', 500, undefined, false)
 
+/** Boot, with option `requirePolicy`: of some routes nobody said who may use them. */
+export const FST_AUTH0_POLICY_MISSING: ErrorClass =
+  createError('FST_AUTH0_POLICY_MISSING', 'Guard these routes, or say by config: { auth0: "public" } that they are for everybody:\n%s', 500, undefined, false)
+
 /** `requireAuth`: nobody is logged in. */
 export const FST_AUTH0_LOGIN_REQUIRED: ErrorClass =
   createError('FST_AUTH0_LOGIN_REQUIRED', 'Log in to use this resource', 401, undefined, false)

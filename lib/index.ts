@@ -15,6 +15,8 @@ import { createLogins } from './login.ts'
 import { createLogout } from './logout.ts'
 import type { Auth0Options } from './options.ts'
 import { parseOptions } from './parse-options.ts'
+import { createPolicies } from './policy/policies.ts'
+import type { StatedPolicy } from './policy/route-policy.ts'
 import { createDpopProofs } from './provider/dpop.ts'
 import { createProvider } from './provider/provider.ts'
 import { RequestAuth, type RequestAuth0 } from './request-auth.ts'
@@ -34,6 +36,8 @@ export type { LogoutOptions } from './logout.ts'
 export type { ApiIssuerOptions, ApiOptions, Auth0Options, AuthorizationParams, LoginEvent, MaxSessions, RefreshEvent, RevocationOptions, Routes, SessionOptions } from './options.ts'
 export type { Guard, RequireAuth } from './guard/require-auth.ts'
 export type { RequireAuthOptions } from './guard/conditions.ts'
+export type { GuardPolicy } from './guard/guard-policy.ts'
+export type { ListedRoute, RoutePolicy, StatedPolicy } from './policy/route-policy.ts'
 export type { RequestAuth0, SessionInfo, Via } from './request-auth.ts'
 export type { Tokens } from './provider/provider.ts'
 export type { KnownSession, User } from './session/sessions.ts'
@@ -52,12 +56,17 @@ declare module 'fastify' {
   interface FastifyRequest {
     auth0: RequestAuth0
   }
+  interface FastifyContextConfig {
+    /** Who may use a route without a guard: see `app.auth0.routes`, and option `requirePolicy`. */
+    auth0?: StatedPolicy
+  }
 }
 
 const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const config = parseOptions(options, process.env, app.prefix)
   refuseTakenName(app, config.name)
 
+  const policies = createPolicies(app, config)
   const addresses = createAddresses(config)
   const proofs = createDpopProofs()
   const provider = createProvider(config, proofs, app.log)
@@ -85,6 +94,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
     fetch: (request, url, init) => fetchFromApi(authOf(request), url, init),
     logout,
     requireAuth,
+    routes: policies.list,
     handleBackchannelLogout,
     sessions: createActiveSessions(sessions, authOf)
   }
@@ -94,8 +104,9 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   // What Fastify knows for every plugin, it does not apply to one that adds to the surrounding instance.
   const { prefix = '', logLevel, logSerializers: own } = options as RegisterOptions
   const logging = { ...logLevel && { logLevel }, logSerializers: { ...own, ...logSerializers } }
-  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError })
-  if (api !== null) await app.register(resourceMetadataRoute, { ...logging, api })
+  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError, markOwn: policies.markOwn })
+  if (api !== null) await app.register(resourceMetadataRoute, { ...logging, api, markOwn: policies.markOwn })
+  if (config.requirePolicy) app.addHook('onReady', async () => policies.requireAll())
   app.addHook('onReady', async () => provider.prepare())
   app.addHook('onClose', async () => provider.close())
 }

@@ -181,6 +181,11 @@ export interface Auth0Options {
   revokeOnBackchannelLogout?: boolean
   /** Accepts access tokens, for routes that apps and services call. Default: none are accepted. */
   api?: ApiOptions
+  /**
+   * Refuses to start a server with routes of which nobody said who may use them: by a guard, or by `config: { auth0: 'public' }`. Default: `false`.
+   * See ASVS 5.0 §8.2.1.
+   */
+  requirePolicy?: boolean
   /** Default: `missing`. */
   userInfo?: UserInfoPolicy
   /** The claim with roles: its name, or the path to it. Default: `roles`. */
@@ -253,7 +258,7 @@ export interface ApiConfig {
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'requirePolicy' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   readonly preset: ProviderPreset
   readonly clientId: string
   readonly clientSecret: string

@@ -63,6 +63,7 @@ function parse (source: Source, instancePrefix: string): Config {
     revocations,
     acceptUntypedLogoutTokens: parseOneOf('acceptUntypedLogoutTokens', source.options.acceptUntypedLogoutTokens, DEFAULTS.acceptUntypedLogoutTokens, [true, false], source.report),
     revokeOnBackchannelLogout: parseOneOf('revokeOnBackchannelLogout', source.options.revokeOnBackchannelLogout, DEFAULTS.revokeOnBackchannelLogout, [true, false], source.report),
+    requirePolicy: parseOneOf<boolean>('requirePolicy', source.options.requirePolicy, DEFAULTS.requirePolicy, [true, false], source.report),
     rolesClaim: parseClaimPath('rolesClaim', source),
     permissionsClaim: parseClaimPath('permissionsClaim', source),
     onLogin: parseFunction('onLogin', source),

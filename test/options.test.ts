@@ -26,6 +26,7 @@ t.test('what is not given has the documented default', async t => {
     clientAuthMethod: 'client_secret_post',
     pushedAuthorizationRequests: false,
     dpop: false,
+    requirePolicy: false,
     userInfo: 'missing',
     httpTimeout: 5000,
     clockTolerance: 30,
@@ -84,6 +85,7 @@ t.test('every option is known, and arrives', async t => {
       dpopNonce: true,
       isRevoked: () => false
     },
+    requirePolicy: true,
     userInfo: false,
     rolesClaim: 'https://example.com/roles',
     permissionsClaim: ['realm_access', 'roles'],

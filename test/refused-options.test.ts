@@ -29,6 +29,7 @@ const provider: Refusal[] = [
   ['a client id that is no string', { clientId: 5 }, 'clientId', 'is missing'],
   ['an unknown client authentication', { clientAuthMethod: 'none' }, 'clientAuthMethod', 'must be one of "client_secret_post", "client_secret_basic"'],
   ['PAR that is neither on nor off', { pushedAuthorizationRequests: 'yes' }, 'pushedAuthorizationRequests', 'must be one of true, false'],
+  ['a requirePolicy that is neither on nor off', { requirePolicy: 'yes' }, 'requirePolicy', 'must be one of true, false'],
   ['an unknown UserInfo policy', { userInfo: true }, 'userInfo', 'must be one of "missing", "always", false'],
   ['a fetch that is none', { fetch: 'https://proxy' }, 'fetch', 'must be a function'],
   ...[0, -1, 1.5, NaN, Infinity, 600_001, '5', null].map((httpTimeout): Refusal => [`a time-out of ${httpTimeout}`, { httpTimeout }, 'httpTimeout', 'must be a whole number of milliseconds from 1 to 600000']),

@@ -16,6 +16,7 @@ import type { RequestAuth } from '../request-auth.ts'
 import type { Login, User } from '../session/sessions.ts'
 import { challengeFor, type ChallengedRoute } from './challenge.ts'
 import { compileConditions, compileScopes, type RequireAuthOptions } from './conditions.ts'
+import { guardPolicyOf, withPolicy, type GuardPolicy } from './guard-policy.ts'
 import { refusePrefetch } from './prefetch.ts'
 import { compileStepUp, GRACE, toLoginQuery } from './step-up.ts'
 
@@ -75,7 +76,7 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
     // Options that turn out `undefined`, by a misspelt name, must not guard less: only no argument at all means none.
     return createGuard(services, args.length === 0 ? {} : first as RequireAuthOptions)
   }
-  return requireAuth as RequireAuth
+  return withPolicy(requireAuth as RequireAuth, guardPolicyOf(plainGuard) as GuardPolicy)
 }
 
 function createGuard ({ name, clockTolerance, api, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
@@ -90,7 +91,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
 
   // No async function: what is known at once is thrown or answered at once, so that a hook of the application that forgot to await its
   // guard lets nobody through.
-  return (request, reply) => {
+  return withPolicy<Guard>((request, reply) => {
     const caller = authOf(request)
     if (caller.bringsToken) return judgeToken(caller, request, reply)
     if (!takes.has('session')) return isOptional ? ADMITTED : refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_REQUIRED())
@@ -106,7 +107,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
     }
     caller.relogin = (request, reply, failure) => needsLogin(login, failure) && isNavigation(request) ? loginAddress(request, reply) : null
     return judge(caller, login.user, request, error => refuse(request, reply, error))
-  }
+  }, { ...options, name, via: [...takes] })
 
   /** Judges by the access token alone. */
   function judgeToken (caller: RequestAuth, request: AnyRequest, reply: AnyReply): Promise<void> {

@@ -9,6 +9,7 @@ export const DEFAULTS = {
   acceptUntypedLogoutTokens: false,
   revokeOnBackchannelLogout: false,
   api: { algorithms: ['RS256'], cache: true, introspection: false, dpop: 'allowed', dpopNonce: false },
+  requirePolicy: false,
   userInfo: 'missing',
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',

@@ -6,7 +6,7 @@ import type { Source } from './source.ts'
 type RegisterOption = 'logLevel' | 'logSerializers'
 
 const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
-  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'api',
+  'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'api', 'requirePolicy',
   'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'dpop', 'clientAuthMethod', 'onLogin', 'onRefresh', 'onLogout', 'onError',
   'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
 ]

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { Api } from '../api/api.ts'
+import type { MarkOwn } from '../policy/openapi.ts'
 import { PROOF_ALGORITHMS } from '../verify/dpop-proof.ts'
 import { resourceMetadataPaths, type ResourceMetadata } from '../api/resource-metadata.ts'
 
@@ -8,8 +9,9 @@ import { resourceMetadataPaths, type ResourceMetadata } from '../api/resource-me
  *
  * @see RFC 9728 §3
  */
-export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api }> = async (app, { api: { config: { resource, scopesSupported, dpop }, issuers } }) => {
+export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api, markOwn: MarkOwn }> = async (app, { markOwn, api: { config: { resource, scopesSupported, dpop }, issuers } }) => {
   if (resource === null) return
+  app.addHook('onRoute', markOwn)
   for (const url of resourceMetadataPaths(resource)) {
     app.get(url, async (): Promise<ResourceMetadata> => ({
       resource,

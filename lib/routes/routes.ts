@@ -15,9 +15,10 @@ const METHODS = { login: 'GET', callback: 'GET, POST', logout: 'GET, POST', back
 const HEADERS = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
 
 /** Login, callback and logouts, in a context of their own: their parser, error pages and log lines are not the application's. */
-export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, handleBackchannelLogout, answerError }) => {
+export const routes: FastifyPluginAsync<RouteServices> = async (app, { config, addresses, logins, logout, handleBackchannelLogout, answerError, markOwn }) => {
   // Without Fastify's `prefix`, which would count twice.
-  const services: RouteServices = { config, addresses, logins, logout, handleBackchannelLogout, answerError }
+  const services: RouteServices = { config, addresses, logins, logout, handleBackchannelLogout, answerError, markOwn }
+  app.addHook('onRoute', markOwn)
   // The application's parsers have other limits and results. What is no form counts as an empty one: nobody sends it here.
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: BODY_LIMIT })

@@ -3,6 +3,7 @@ import type { BackchannelLogout } from '../backchannel-logout.ts'
 import type { ErrorAnswer } from '../error-answer.ts'
 import type { Logins } from '../login.ts'
 import type { Logout } from '../logout.ts'
+import type { MarkOwn } from '../policy/openapi.ts'
 import type { Config } from '../options.ts'
 
 /** What the routes need. */
@@ -13,4 +14,5 @@ export interface RouteServices {
   logout: Logout
   handleBackchannelLogout: BackchannelLogout
   answerError: ErrorAnswer
+  markOwn: MarkOwn
 }

@@ -1,0 +1,22 @@
+import type { Via } from '../request-auth.ts'
+import type { RequireAuthOptions } from './conditions.ts'
+
+/** What a guard demands: its options, and what they left open. */
+export interface GuardPolicy extends Omit<Readonly<RequireAuthOptions>, 'via'> {
+  /** Option `name` of the instance that made it. */
+  readonly name: string
+  /** What it takes. */
+  readonly via: readonly Via[]
+}
+
+const POLICY: unique symbol = Symbol('policy')
+
+/** Lets a guard tell what it demands: among the hooks of a route it is a function like others. */
+export function withPolicy<Guard extends object> (guard: Guard, policy: GuardPolicy): Guard {
+  return Object.defineProperty(guard, POLICY, { value: Object.freeze(policy) })
+}
+
+/** What a hook demands, if it is a guard. */
+export function guardPolicyOf (hook: unknown): GuardPolicy | null {
+  return (hook as { [POLICY]?: GuardPolicy } | undefined)?.[POLICY] ?? null
+}
