@@ -1,4 +1,5 @@
-const WELL_KNOWN = '/.well-known/oauth-protected-resource'
+/** Of an API without a path. */
+export const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
 /** What clients of an API are told of it (RFC 9728 §2). */
 export interface ResourceMetadata {
@@ -12,11 +13,9 @@ export interface ResourceMetadata {
 
 /** Where the metadata of an API are: in front of its path, if it has one (RFC 9728 §3.1). */
 export function resourceMetadataUrl (resource: string): string {
-  const { origin, pathname } = new URL(resource)
-  return origin + WELL_KNOWN + pathname.replace(/\/$/, '')
+  return new URL(resource).origin + resourceMetadataPath(resource)
 }
 
-/** Where they are asked for: there, and where clients look that do not know the path. */
-export function resourceMetadataPaths (resource: string): ReadonlySet<string> {
-  return new Set([WELL_KNOWN, new URL(resourceMetadataUrl(resource)).pathname])
+export function resourceMetadataPath (resource: string): string {
+  return WELL_KNOWN + new URL(resource).pathname.replace(/\/$/, '')
 }
