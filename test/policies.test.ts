@@ -54,6 +54,7 @@ for (const [name, define, policy] of guarded) {
     const listed = app.auth0.routes().filter(({ url }) => url === '/x')
     t.same(listed, [{ method: 'GET', url: '/x', policy }])
     t.same(app.staff.routes(), app.auth0.routes(), 'and the other instance the same')
+    t.ok([listed[0]?.policy].flat().every(Object.isFrozen))
     // What is said is what happens.
     const { statusCode } = await app.inject('/x')
     t.equal(statusCode, typeof policy === 'object' && policy !== null && !('optional' in policy) ? 401 : 200)
@@ -77,12 +78,13 @@ t.test('routes() tells of each method, and of a HEAD that differs from its GET',
     app.head('/own-head', async () => '')
     app.addHook('onRoute', route => { if (route.url === '/get-only' && route.method === 'GET') route.preHandler = app.requireAuth() })
     app.get('/get-only', handler)
-    app.head('/several-heads', async () => '')
+    app.get('/two-handlers', { exposeHeadRoute: false }, handler)
+    app.head('/two-handlers', async () => '')
   })
   await app.ready()
   const listed = app.auth0.routes().filter(({ policy }) => policy !== 'plugin').map(({ method, url, policy }) => `${method} ${url} ${policy === null ? 'open' : 'guarded'}`)
   t.same(listed, [
-    'GET /several open', 'POST /several open', 'GET /own-head guarded', 'HEAD /own-head open', 'GET /get-only guarded', 'HEAD /get-only open', 'HEAD /several-heads open'
+    'GET /several open', 'POST /several open', 'GET /own-head guarded', 'HEAD /own-head open', 'GET /get-only guarded', 'HEAD /get-only open', 'GET /two-handlers open', 'HEAD /two-handlers open'
   ])
 })
 

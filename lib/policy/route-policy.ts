@@ -25,7 +25,7 @@ const STATED: readonly unknown[] = ['public', 'custom', 'plugin']
 export function listRoutes (routes: readonly WatchedRoute[]): ListedRoute[] {
   const known = routes.map(route => ({ ...route, methods: [route.options.method].flat(), policy: policyOf(route) }))
   const isAdded = (head: typeof known[number]) => head.methods.join() === 'HEAD' && known.some(route =>
-    route.methods.includes('GET') && route.url === head.url && route.context === head.context && route.options.handler === head.options.handler && isDeepStrictEqual(route.policy, head.policy))
+    route.methods.includes('GET') && route.url === head.url && route.options.handler === head.options.handler && isDeepStrictEqual(route.policy, head.policy))
   return known.filter(route => !isAdded(route)).flatMap(({ methods, url, policy }) => methods.map(method => ({ method, url, policy })))
 }
 
