@@ -8,8 +8,12 @@ export interface Visit {
   body: string
 }
 
-/** A GET as Chromium sends it on a navigation. */
-export function get (host: string, path: string, cookie: string): Buffer {
+/**
+ * A GET as Chromium sends it on a navigation.
+ *
+ * @param credentials the header that tells who is calling
+ */
+export function get (host: string, path: string, credentials: string): Buffer {
   return Buffer.from([
     `GET ${path} HTTP/1.1`,
     `Host: ${host}`,
@@ -22,7 +26,7 @@ export function get (host: string, path: string, cookie: string): Buffer {
     'Sec-Fetch-Dest: document',
     'Accept-Encoding: gzip, deflate, br',
     'Accept-Language: en-GB,en;q=0.9',
-    `Cookie: ${cookie}`,
+    credentials,
     '', ''
   ].join('\r\n'))
 }

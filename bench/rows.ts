@@ -3,6 +3,7 @@ import { get, type Visit } from './load.ts'
 import type { Candidate } from './measure.ts'
 import { nameOf } from './people.ts'
 import type { SessionCookies, StoredSessionCookies } from './sessions.ts'
+import type { AccessTokens } from './tokens.ts'
 
 /** What is compared: candidates that do the same work. */
 export interface Row {
@@ -24,9 +25,9 @@ export const PEOPLE = 3000
 /** People who take turns, where that is not more than the plugin remembers. */
 export const USERS = 1000
 
-/** The rows of the bench, for the cookies of at least `PEOPLE` sessions, and of `USERS` in Redis. */
-export function createRows (cookies: SessionCookies, stored: StoredSessionCookies): Row[] {
-  return [guardedPage(cookies), publicPage(cookies), storedSession(stored)]
+/** The rows of the bench, for the cookies of at least `PEOPLE` sessions, and of `USERS` in Redis, and access tokens. */
+export function createRows (cookies: SessionCookies, stored: StoredSessionCookies, tokens: AccessTokens): Row[] {
+  return [guardedPage(cookies), publicPage(cookies), storedSession(stored), guardedApi(tokens)]
 }
 
 function guardedPage ({ ours, unseen, floor }: SessionCookies): Row {
@@ -76,7 +77,29 @@ function storedSession (cookies: StoredSessionCookies): Row {
   }
 }
 
+function guardedApi ({ lately, unseen }: AccessTokens): Row {
+  const bare = { name: 'bare Fastify', app: 'bare', visits: calls(lately, () => nameOf(0)) }
+  const once = { name: 'bare Fastify, one crypto.verify', app: 'api-verify', visits: calls(unseen, nameOf) }
+  const jose = { name: 'jose', app: 'api-jose', visits: calls(unseen, nameOf) }
+  const isNew = { name: 'ours, token new', app: 'api', visits: calls(unseen, nameOf) }
+  const seenLately = { name: 'ours, token seen lately', app: 'api', visits: calls(lately, nameOf) }
+  return {
+    title: 'API, RS256 token, 1,000 tokens in turn',
+    candidates: [bare, once, jose, isNew, seenLately],
+    limits: [
+      { candidate: isNew, floor: once, atMost: 1.5 },
+      { candidate: seenLately, floor: bare, atMost: 1.4 },
+      { candidate: isNew, floor: jose, atMost: null }
+    ]
+  }
+}
+
+function calls (tokens: string[], nameFor: (number: number) => string): Visit[] {
+  const { host } = new URL(APP_BASE_URL)
+  return tokens.map((token, number) => ({ request: get(host, '/profile', `Authorization: Bearer ${token}`), body: JSON.stringify({ name: nameFor(number % USERS) }) }))
+}
+
 function visits (path: string, cookies: string[], nameFor: (number: number) => string): Visit[] {
   const { host } = new URL(APP_BASE_URL)
-  return cookies.map((cookie, number) => ({ request: get(host, path, cookie), body: JSON.stringify({ name: nameFor(number) }) }))
+  return cookies.map((cookie, number) => ({ request: get(host, path, `Cookie: ${cookie}`), body: JSON.stringify({ name: nameFor(number) }) }))
 }

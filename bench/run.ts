@@ -11,6 +11,7 @@ import { createReport, findExcesses, formatReport } from './report.ts'
 import { createRows, PEOPLE, USERS } from './rows.ts'
 import { makeSessions, makeStoredSessions } from './sessions.ts'
 import { measureStartUp } from './start-up.ts'
+import { makeAccessTokens } from './tokens.ts'
 
 const NORMAL: Effort = { generations: 6, rounds: 10, slice: 1000, warmUp: 10_000 }
 const QUICK: Effort = { ...NORMAL, generations: 1 }
@@ -31,7 +32,8 @@ const effort = flags.quick ? QUICK : NORMAL
 const redis = await startRedis()
 announceRedis(redis)
 const cookies = await makeSessions(PEOPLE, visitsPerProcess(effort))
-const rows = createRows(cookies, await makeStoredSessions(USERS, redis.url))
+const tokens = makeAccessTokens(USERS, visitsPerProcess(effort))
+const rows = createRows(cookies, await makeStoredSessions(USERS, redis.url), tokens)
 const measured = await measure(rows.flatMap(row => row.candidates), effort, flags.profile)
 const startUps = await measureStartUp(flags.quick ? 3 : 9)
 const refreshes = await measureRefreshes(redis.url, flags.quick ? 3 : 9)

@@ -88,7 +88,7 @@ export function createErrorAnswer ({ name, onError, paths }: Config, addresses: 
 }
 
 /** What may be told of an error. One without a status is a bug, ours or of a hook: what it says is for the log. */
-export function describe (error: Error) {
+export function describe (error: Error): { statusCode: number, code: string, message: string } {
   const { code: given, statusCode: status = 500 } = error as Partial<FastifyError>
   const code = typeof given === 'string' ? given : '' // a DOMException has a number
   const statusCode = status >= 400 && status <= 599 ? status : 500

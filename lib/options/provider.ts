@@ -9,7 +9,7 @@ type ProviderConfig = Pick<Config,
   'preset' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
 
 /** In place of a provider that was not given: a list of problems wants to be complete. */
-export const NONE = oidc('https://missing.invalid')
+export const NONE: ProviderPreset = oidc('https://missing.invalid')
 
 /** Who the provider is, who we are to it, and how we talk to it. */
 export function parseProvider (source: Source): ProviderConfig {

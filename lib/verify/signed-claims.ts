@@ -94,7 +94,10 @@ export function typeOf ({ typ }: Claims): unknown {
   return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
 }
 
-/** Imported when first needed: it costs some 30 ms. */
+let loading: Promise<typeof Jose> | null = null
+
+/** Imported when first needed: it costs some 30 ms, and asking for it again would cost as much as a verification. */
 export function jose (): Promise<typeof Jose> {
-  return import('jose')
+  loading ??= import('jose')
+  return loading
 }
