@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../lib/errors.ts'
-import { Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
+import { isBefore, Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
 import type { Login, Renewal, RenewedLogin } from '../lib/session/sessions.ts'
 import { MemoryRecords } from '../lib/store/memory-records.ts'
 import type { Records } from '../lib/store/records.ts'
+import { travelInTime } from './helpers/clock.ts'
 
 const LEASE = 3000 // milliseconds
 
@@ -20,6 +21,7 @@ interface Wanted {
 /** A session, kept in a variable. */
 class Session {
   login: Login | null = loginOf(0)
+  isAway = false
   ends = 0
   /** Of each login that the provider was asked with, how often it was refreshed before. */
   readonly runs: number[] = []
@@ -32,9 +34,10 @@ class Session {
     return {
       name: this.#name,
       load: async () => this.login && { login: this.login },
-      replace: async (before, renewed) => {
+      replace: async (_before, renewed) => {
+        if (this.isAway) throw new Error('the store is away')
         if (this.login === null) return null
-        if (this.login.tokens.refreshes !== before.login.tokens.refreshes) return { kept: { login: this.login }, isOwn: false }
+        if (!isBefore(this.login, renewed)) return { kept: { login: this.login }, isOwn: false }
         this.login = { ...this.login, ...renewed }
         return { kept: { login: this.login }, isOwn: true }
       },
@@ -220,6 +223,80 @@ t.test('promise 4: what the session does not need any more is discarded: it ende
   session.login = loginOf(5)
   await renewals.run(session.keeper(), work())
   t.same(session.discarded, [1], 'and what it needs is not')
+})
+
+t.test('promise 4: what could not be kept', async t => {
+  const buildUnkept = async (t: Test) => {
+    const built = build()
+    const { renewals, session, work } = built
+    session.isAway = true
+    await t.rejects(renewals.run(session.keeper(), work()), /the store is away/)
+    session.isAway = false
+    return { ...built, isDone: ({ tokens }: Login) => tokens.refreshes > 0 }
+  }
+
+  t.test('is kept by the next one, and not asked for again', async t => {
+    const { renewals, session, work, isDone } = await buildUnkept(t)
+    session.isAway = true
+    await t.rejects(renewals.run(session.keeper(), work({ isDone })), /the store is away/)
+    session.isAway = false
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: true, kept: { login: { tokens: { refreshes: 1 } } } })
+    t.match(session.login, { tokens: { refreshes: 1 } })
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: false })
+    t.same(session.runs, [0])
+    session.login = loginOf(0)
+    await renewals.run(session.keeper(), work({ isDone }))
+    t.same(session.runs, [0, 0], 'once')
+  })
+
+  t.test('is kept first, whatever the next one wants', async t => {
+    const { renewals, session, work } = await buildUnkept(t)
+    t.match(await renewals.run(session.keeper(), work({ name: 'b' })), { isOwn: true, kept: { login: { tokens: { refreshes: 2 } } } })
+    t.same(session.runs, [0, 1])
+    const other = new Session('other')
+    await renewals.run(other.keeper(), other.work())
+    t.same(other.runs, [0], 'but it is of that session alone')
+  })
+
+  t.test('takes the place of nothing that somebody else kept', async t => {
+    const { renewals, session, work, isDone } = await buildUnkept(t)
+    session.login = { ...loginOf(1), idToken: 'of somebody else' }
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: false, kept: { login: { idToken: 'of somebody else' } } })
+  })
+
+  t.test('does not bring back a session that ended', async t => {
+    const { renewals, session, work } = await buildUnkept(t)
+    session.login = null
+    await t.rejects(renewals.run(session.keeper(), work()), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
+    t.equal(session.login, null)
+    t.same(session.runs, [0])
+  })
+
+  t.test('stays for an hour', async t => {
+    const clock = travelInTime(t)
+    for (const [seconds, runs] of [[3590, [0]], [3610, [0, 0]]] as const) {
+      const { renewals, session, work, isDone } = await buildUnkept(t)
+      clock.advance(seconds)
+      await renewals.run(session.keeper(), work({ isDone }))
+      t.same(session.runs, runs)
+    }
+  })
+
+  t.test('stays for a thousand sessions', async t => {
+    const { renewals } = build()
+    const sessions = Array.from({ length: 1001 }, (_, number) => new Session(`session ${number}`))
+    for (const session of sessions) {
+      session.isAway = true
+      await t.rejects(renewals.run(session.keeper(), session.work()))
+      session.isAway = false
+    }
+    const asked = []
+    for (const session of sessions.reverse()) {
+      await renewals.run(session.keeper(), session.work({ isDone: ({ tokens }) => tokens.refreshes > 0 }))
+      asked.push(session.runs.length)
+    }
+    t.same(asked, [...Array.from({ length: 1000 }, () => 1), 2])
+  })
 })
 
 t.test('D14 somebody else was faster: it is looked at again, and done again when it has to be', async t => {

@@ -1,14 +1,12 @@
 import { FifoMap } from 'toad-cache'
 import type { Records } from '../store/records.ts'
-import { Renewals, type Kept } from './renewals.ts'
+import { isBefore, Renewals, type Kept } from './renewals.ts'
 import { hashedName } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import type { Login, Renewal, RenewedLogin } from './sessions.ts'
 
 const LIFETIME = 60_000 // milliseconds
 const REMEMBERED = 10_000
-const MAX_UNKEPT = 1000
-const UNKEPT_FOR = 3_600_000 // milliseconds
 
 /** Where successors are shared with other processes. */
 export interface SharedSuccessors {
@@ -31,8 +29,6 @@ export class Successors {
   readonly #known = new FifoMap<{ renewed: RenewedLogin, turn: number }>(REMEMBERED, LIFETIME)
   readonly #renewals: Renewals<Kept>
   readonly #shared: SharedSuccessors | null
-  /** What the records did not take because they were away, for the next one to keep: a refresh token that is lost is a login that is lost. */
-  readonly #unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
   #turn = 0
 
   constructor (records: Pick<Records, 'lease' | 'release'>, shared: SharedSuccessors | null) {
@@ -62,27 +58,15 @@ export class Successors {
    * @param isOver whether the session has ended meanwhile
    */
   async renew (login: Login, work: Renewal, { isOver, end }: { isOver: () => Promise<boolean>, end: () => Promise<unknown> }): Promise<{ renewed: RenewedLogin, isOwn: boolean }> {
-    const load = async () => {
-      if (await isOver()) return null
-      const latest = await this.load(login)
-      const late = this.#unkept.get(login.id)
-      if (late === undefined || late.tokens.refreshes !== latest.tokens.refreshes + 1) return { login: latest }
-      await this.#add(login, late)
-      return { login: newer(latest, late) }
-    }
+    const load = async () => await isOver() ? null : { login: await this.load(login) }
     const { kept, isOwn } = await this.#renewals.run({
       name: login.id,
       load,
-      replace: async (before, renewed) => {
-        try {
-          const now = await load()
-          if (now === null || now.login.tokens.refreshes !== before.login.tokens.refreshes) return now && { kept: now, isOwn: false }
-          await this.#add(login, renewed)
-          return { kept: { login: { ...login, ...renewed } }, isOwn: true }
-        } catch (error) {
-          this.#unkept.set(login.id, renewed)
-          throw error
-        }
+      replace: async (_before, renewed) => {
+        const now = await load()
+        if (now === null || !isBefore(now.login, renewed)) return now && { kept: now, isOwn: false }
+        await this.#add(login, renewed)
+        return { kept: { login: { ...login, ...renewed } }, isOwn: true }
       },
       end
     }, work)
@@ -101,10 +85,11 @@ export class Successors {
   }
 
   async #add (login: Login, renewed: RenewedLogin): Promise<void> {
-    this.#remember(login, renewed)
-    if (this.#shared === null) return
-    const { records, seal, realm } = this.#shared
-    await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
+    if (this.#shared !== null) {
+      const { records, seal, realm } = this.#shared
+      await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
+    }
+    this.#remember(login, renewed) // not before: what others cannot know counts as not kept
   }
 
   #remember ({ id }: Login, renewed: RenewedLogin): void {
