@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../lib/errors.ts'
-import { isBefore, Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
+import { Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
 import type { Login, Renewal, RenewedLogin } from '../lib/session/sessions.ts'
+import { isNewer } from '../lib/session/successors.ts'
 import { MemoryRecords } from '../lib/store/memory-records.ts'
 import type { Records } from '../lib/store/records.ts'
 import { travelInTime } from './helpers/clock.ts'
@@ -37,7 +38,7 @@ class Session {
       replace: async (_before, renewed) => {
         if (this.isAway) throw new Error('the store is away')
         if (this.login === null) return null
-        if (!isBefore(this.login, renewed)) return { kept: { login: this.login }, isOwn: false }
+        if (!isNewer(renewed, this.login)) return { kept: { login: this.login }, isOwn: false }
         this.login = { ...this.login, ...renewed }
         return { kept: { login: this.login }, isOwn: true }
       },
@@ -170,6 +171,18 @@ t.test('the lease is given back after success and after failure; that this fails
   await t.rejects(renewals.run(session.keeper(), session.work()), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
   t.ok(await isFree())
 
+  let isGivenBack = false
+  const slow: Leases = {
+    lease: async () => true,
+    release: async () => {
+      await delay(30)
+      isGivenBack = true
+    }
+  }
+  const next = new Session()
+  await new Renewals(slow).run(next.keeper(), next.work())
+  t.ok(isGivenBack, 'before anybody is told: who comes next does not wait')
+
   const stuck: Leases = { lease: async () => true, release: async () => { throw new Error('Redis is away') } }
   const other = new Session()
   t.equal((await new Renewals(stuck).run(other.keeper(), other.work())).isOwn, true)
@@ -191,6 +204,17 @@ t.test('a store that is away is no wait: the error is the store\'s', async t => 
   const away: Leases = { lease: async () => { throw new Error('Redis is away') }, release: async () => {} }
   await t.rejects(new Renewals(away).run(session.keeper(), session.work()), /Redis is away/)
   t.same(session.runs, [])
+})
+
+t.test('who waits asks now and then, and not in step with others who wait', async t => {
+  const askedAt: number[] = []
+  const leases: Leases = { lease: async () => askedAt.push(performance.now()) > 25, release: async () => {} }
+  const { session } = build()
+  await new Renewals(leases).run(session.keeper(), session.work())
+  const waits = askedAt.slice(1).map((at, before) => at - askedAt[before]!).sort((a, b) => a - b)
+  const [shortest, usual] = [waits[0]!, waits[12]!]
+  t.ok(shortest > 20 && usual < 100, `${shortest} to ${usual} ms`)
+  t.ok(usual - shortest > 3, `${shortest} to ${usual} ms`)
 })
 
 t.test('who waits for others for too long is told to try again', async t => {
@@ -312,6 +336,13 @@ t.test('D14 somebody else was faster: it is looked at again, and done again when
   t.same(next.runs, [0])
 })
 
+t.test('others are faster twice, and then the session ends: that is what is told', async t => {
+  const { renewals, session, work } = build()
+  const during = (attempt: number) => { session.login = attempt < 3 ? loginOf(attempt) : null }
+  await t.rejects(renewals.run(session.keeper(), work({ during })), { code: 'FST_AUTH0_LOGIN_REQUIRED', statusCode: 401 })
+  t.same(session.discarded, [3])
+})
+
 t.test('D14 it is not tried more than three times', async t => {
   const { renewals, session, work } = build()
   const others = () => { session.login = loginOf(session.login!.tokens.refreshes + 1) }
@@ -324,6 +355,9 @@ t.test('a refresh token that is refused ends the session when it is the one that
   const { renewals, session, work } = build()
   await t.rejects(renewals.run(session.keeper(), work({ during: refuse })), { code: 'FST_AUTH0_REFRESH_TOKEN_REFUSED', statusCode: 401 })
   t.equal(session.ends, 1)
+
+  const away = { ...session.keeper(), end: async () => { throw new Error('the store is away') } }
+  await t.rejects(renewals.run(away, work({ during: refuse })), /the store is away/, 'or tells that it could not be ended')
 })
 
 t.test('one of yesterday ends nothing: the newest is tried', async t => {

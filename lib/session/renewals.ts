@@ -24,7 +24,7 @@ export interface LoginKeeper<K extends Kept> {
   readonly name: string
   /** As it is kept by now; `null` when the session has ended. */
   load (): Promise<K | null>
-  /** Keeps it renewed, if it is what was renewed: somebody else may have been faster. Gives what is kept now; `null` when the session has ended. */
+  /** Keeps it renewed, unless somebody else was faster. Gives what is kept now; `null` when the session has ended. */
   replace (before: K, renewed: RenewedLogin): Promise<Renewed<K> | null>
   end (): Promise<unknown>
 }
@@ -117,11 +117,6 @@ export class Renewals<K extends Kept> {
       await this.#records.release(name, owner).catch(() => {}) // it ends by itself
     }
   }
-}
-
-/** Whether this is what was renewed. */
-export function isBefore ({ tokens }: Pick<Login, 'tokens'>, renewed: RenewedLogin): boolean {
-  return tokens.refreshes + 1 === renewed.tokens.refreshes
 }
 
 /** @throws {FST_AUTH0_LOGIN_REQUIRED} 401 when the session has ended */

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SessionStore } from '../store/session-store.ts'
-import { isBefore, type LoginKeeper } from './renewals.ts'
+import type { LoginKeeper } from './renewals.ts'
 import { changeLogin, readLogin, type LoginStore, type StoredLogin } from './stored-login.ts'
+import { isNewer } from './successors.ts'
 
 /** Keeps the login of a session renewed in its store. */
 export function storedKeeper (services: LoginStore & { store: SessionStore }, session: string): LoginKeeper<StoredLogin> {
@@ -9,7 +10,7 @@ export function storedKeeper (services: LoginStore & { store: SessionStore }, se
     name: session,
     load: () => readLogin(services, session),
     async replace (before, renewed) {
-      const kept = await changeLogin(services, session, before, login => isBefore(login, renewed) ? { ...login, ...renewed } : login)
+      const kept = await changeLogin(services, session, before, login => isNewer(renewed, login) ? { ...login, ...renewed } : login)
       return kept && { kept, isOwn: isDeepStrictEqual(kept.login.tokens, renewed.tokens) }
     },
     end: () => services.store.end(session)

@@ -1,6 +1,6 @@
 import { FifoMap } from 'toad-cache'
 import type { Records } from '../store/records.ts'
-import { isBefore, Renewals, type Kept } from './renewals.ts'
+import { Renewals, type Kept } from './renewals.ts'
 import { hashedName } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import type { Login, Renewal, RenewedLogin } from './sessions.ts'
@@ -64,7 +64,7 @@ export class Successors {
       load,
       replace: async (_before, renewed) => {
         const now = await load()
-        if (now === null || !isBefore(now.login, renewed)) return now && { kept: now, isOwn: false }
+        if (now === null || !isNewer(renewed, now.login)) return now && { kept: now, isOwn: false }
         await this.#add(login, renewed)
         return { kept: { login: { ...login, ...renewed } }, isOwn: true }
       },
