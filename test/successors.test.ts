@@ -86,6 +86,18 @@ t.test('D14 a request that was under way when another one refreshed sends no coo
   t.equal((await slow[1]!.release()).json().accessToken, fresh.json().accessToken)
 })
 
+t.test('a request that shared a refresh, and answers more than a minute later, sends no cookie', async t => {
+  const { person, clock, gate } = await build(t)
+  clock.advance(LIFETIME)
+  const winner = await person.send('/token')
+  const slow = await gate.hold(more => person.send('/token-and-wait', more))
+  person.keep(winner)
+  clock.advance(61)
+  const answer = await slow.release()
+  t.equal(answer.statusCode, 200)
+  t.same(setCookies(answer), [])
+})
+
 t.test('D13, promise 2: what a slow request writes has the newest tokens', async t => {
   const writes: Array<[name: string, url: string, before: number]> = [
     ['updateSession', '/slow-note/late', 0], ['an extension', '/slow', IDLE / 10], ['updateSession before the refresh', '/note-and-wait/late', 0]

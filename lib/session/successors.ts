@@ -46,9 +46,10 @@ export class Successors {
     return newer(login, this.#known.get(login.id)?.renewed)
   }
 
-  /** Whether this process knew by a turn what a login became that it knows to have become another. */
+  /** Whether this process knew by a turn what a login became by now. Not what it has forgotten: by then there may be a newer one elsewhere. */
   wereKnownBy (turn: number, { id }: Login): boolean {
-    return (this.#known.get(id) as { turn: number }).turn <= turn
+    const known = this.#known.get(id)
+    return known !== undefined && known.turn <= turn
   }
 
   /**
