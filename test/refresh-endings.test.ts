@@ -253,6 +253,23 @@ t.test('promise 2: who comes late with what a refresh brought does not write ove
   t.same(revokedTokens(provider), [], 'nothing is revoked: to many a provider all tokens of a login are one')
 })
 
+t.test('D14 who comes late and finds that the other one got something else asks once more, and both stay', async t => {
+  const store = new MemoryStore()
+  store.records.lease = async () => true
+  const { provider, clock, cookie, ask } = await buildTokenSite(t, { auth0: { session: { store } } })
+  provider.reuseLeeway = Infinity
+  const other = await twin(t, provider, { session: { store } })
+  clock.advance(LIFETIME)
+  const held = holdRefresh(provider)
+  const answer = ask({ audience: 'https://other.example.com' })
+  await held.done
+  const faster = (await other.inject({ url: '/token', headers: { cookie: cookie(), 'x-forwarded-proto': 'https' } })).json()
+  held.release()
+  t.match((await answer).json(), { audience: 'https://other.example.com' })
+  t.same((await ask()).json(), faster)
+  t.equal(provider.refreshes.length, 3)
+})
+
 /** Another process with the same sessions. */
 async function twin (t: Test, provider: Provider, auth0: Auth0Options): Promise<FastifyInstance> {
   const { app } = await buildApp(t, {

@@ -439,6 +439,18 @@ for (const [name, make] of Object.entries(foreignStores)) {
       await goesOn()
     })
 
+    t.test('a refresh is a use of the session: it need not be written again for a tenth of its idle time-out', async t => {
+      const { person, clock, writes } = await start(t)
+      clock.advance(LIFETIME)
+      await person.send('/token')
+      clock.advance(IDLE / 10 - 10)
+      await person.send('/me')
+      t.equal(writes(), 1)
+      clock.advance(20)
+      await person.send('/me')
+      t.equal(writes(), 2)
+    })
+
     t.test('D13, promise 2: updateSession in a slow request keeps the newest tokens', async t => {
       const { person, clock, gate, goesOn } = await start(t)
       clock.advance(LIFETIME)
