@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { buildApp } from './helpers/app.ts'
@@ -140,6 +140,21 @@ t.test('sessions that end while their tokens are refreshed', { skip: skipWithout
           const [newest] = revokedTokens(provider)
           t.equal(provider.refreshes.length, 1)
           t.not(newest, provider.refreshes[0]!.params.get('refresh_token'))
+        })
+      }
+
+      if (!isStored) {
+        t.test('D13 no refresh once the answer is written: what it brings could not be kept', async t => {
+          let last: FastifyRequest
+          const { browser, provider } = await build(t, {
+            routes: app => app.get('/last', async request => {
+              last = request
+              return request.auth0.user
+            })
+          })
+          await browser.get('/last')
+          await t.rejects(last!.auth0.getAccessToken({ forceRefresh: true }), { code: 'FST_AUTH0_SESSION_WRITTEN' })
+          t.equal(provider.refreshes.length, 0)
         })
       }
 

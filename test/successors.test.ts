@@ -6,6 +6,9 @@ import type { Auth0Options, SessionStoreLike } from '../lib/index.ts'
 import { loginCodec } from '../lib/session/login-codec.ts'
 import { createSeal } from '../lib/session/seal.ts'
 import type { Login } from '../lib/session/sessions.ts'
+import { Successors } from '../lib/session/successors.ts'
+import { MemoryRecords } from '../lib/store/memory-records.ts'
+import type { RedisClient } from '../lib/store/redis-link.ts'
 import { appBaseUrl, buildApp, secret } from './helpers/app.ts'
 import { travelInTime, type Clock } from './helpers/clock.ts'
 import { Gate } from './helpers/gates.ts'
@@ -164,6 +167,17 @@ t.test('a logout while the same request refreshes, or updates, is a logout', asy
     person.keep(answer)
     t.equal(person.browser.cookie(NAME), null)
   }
+})
+
+t.test('O7 what became of ten thousand logins is remembered', async t => {
+  const successors = new Successors(new MemoryRecords(1), null)
+  const logins = Array.from({ length: 10_001 }, (_, number) => ({ id: `login ${number}`, tokens: { refreshes: 0 } }) as Login)
+  for (const login of logins) {
+    await successors.renew(login, {
+      name: 'work', isDone: () => false, run: async login => ({ ...login, tokens: { ...login.tokens, refreshes: 1 } }), discard: () => {}
+    }, { isOver: async () => false, end: async () => {} })
+  }
+  t.same(logins.slice(0, 2).map(login => successors.newest(login).tokens.refreshes), [0, 1])
 })
 
 t.test('after a minute without the answer the refresh token of the cookie is a spent one, and the login is over', async t => {
@@ -521,6 +535,25 @@ for (const [name, make] of Object.entries(foreignStores)) {
       clock.advance(LIFETIME)
       t.equal((await person.send('/token')).statusCode, 200, 'D13, promise 2: a slow request at the other host keeps the newest tokens')
       t.equal(provider.reuses, 0)
+    })
+
+    t.test('D13 what a refresh brought is kept, though it was forgotten before the session was written', { skip: skipWithoutRedis }, async t => {
+      const redis = await startRedis(t)
+      const inner = redis.client()
+      const clock = travelInTime(t)
+      const client: RedisClient = Object.assign(Object.create(inner), {
+        call: (...request: Parameters<RedisClient['call']>) => {
+          const isRelease = request.length === 5 && String(request[3]).includes('lease:')
+          if (isRelease) clock.advance(61)
+          return inner.call(...request)
+        }
+      })
+      const { person, provider } = await build(t, { auth0: { session: { store: make().store }, revocations: { redis: client } }, clock })
+      clock.advance(LIFETIME)
+      const { accessToken } = (await person.send('/token')).json()
+      await redis.command('FLUSHALL') // a minute later
+      t.equal((await person.send('/token')).json().accessToken, accessToken)
+      t.equal(provider.refreshes.length, 1)
     })
   })
 }
