@@ -84,6 +84,18 @@ t.test('D14 who comes while it is under way joins, be it done, failed or over', 
   t.equal(session.runs.length, 3, 'who comes later does not')
 })
 
+t.test('D14 who joins one that finds nothing to do, and wants more, has it done', async t => {
+  const { renewals, session, work } = build()
+  const { opened, open } = gate()
+  const content = renewals.run({ ...session.keeper(), load: () => opened.then(session.keeper().load) }, work({ isDone: () => true }))
+  const isDone = ({ tokens }: Login) => tokens.refreshes > 0
+  const others = [1, 2, 3].map(() => renewals.run(session.keeper(), work({ isDone })))
+  open()
+  t.match(await content, { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
+  for (const other of others) t.match(await other, { kept: { login: { tokens: { refreshes: 1 } } } })
+  t.same(session.runs, [0], 'once')
+})
+
 t.test('D14 different things that are wanted of one session take turns; other sessions do not wait', async t => {
   const { renewals, session, work } = build()
   let atOnce = 0
@@ -236,8 +248,18 @@ t.test('who waits for others for too long is told to try again', async t => {
 
 t.test('D14 the work is done already: nothing is asked for', async t => {
   const { renewals, session, work } = build()
-  t.match(await renewals.run(session.keeper(), work({ isDone: () => true })), { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
+  let loads = 0
+  const keeper = {
+    ...session.keeper(),
+    load: async () => {
+      loads++
+      return session.keeper().load()
+    }
+  }
+  const results = await Promise.all([1, 2, 3].map(() => renewals.run(keeper, work({ isDone: () => true }))))
+  for (const result of results) t.match(result, { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
   t.same(session.runs, [])
+  t.equal(loads, 1, 'for all of them')
 })
 
 t.test('promise 4: what the session does not need any more is discarded: it ended meanwhile', async t => {

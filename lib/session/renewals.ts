@@ -53,7 +53,11 @@ export class Renewals<K extends Kept> {
   async run (keeper: LoginKeeper<K>, work: Renewal): Promise<Renewed<K>> {
     const name = `${keeper.name} ${work.name}`
     const known = this.#underWay.get(name)
-    if (known !== undefined) return { ...await known, isOwn: false }
+    if (known !== undefined) {
+      const { kept, isOwn } = await known
+      // It may have found that there was nothing to do, for somebody who wanted less.
+      return isOwn || work.isDone(kept.login) ? { kept, isOwn: false } : this.run(keeper, work)
+    }
     const run = this.#runAlone(keeper, work).finally(() => this.#underWay.delete(name))
     this.#underWay.set(name, run)
     return run
