@@ -175,7 +175,7 @@ t.test('O7 what became of ten thousand logins is remembered', async t => {
   for (const login of logins) {
     await successors.renew(login, {
       name: 'work', isDone: () => false, run: async login => ({ ...login, tokens: { ...login.tokens, refreshes: 1 } }), discard: () => {}
-    }, { isOver: async () => false, end: async () => {} })
+    }, { isOver: async () => false, end: async () => {}, carrier: { isLost: () => false } })
   }
   t.same(logins.slice(0, 2).map(login => successors.newest(login).tokens.refreshes), [0, 1])
 })

@@ -1,6 +1,6 @@
 import {
   FST_AUTH0_ACCESS_TOKEN_DENIED, FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
-  FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_SESSION_UNAVAILABLE
+  FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_SESSION_WRITTEN
 } from '../errors.ts'
 import type { AnyRequest } from '../fastify.ts'
 import { ProviderFailure } from '../provider/failures.ts'
@@ -66,6 +66,7 @@ export function createAccessTokens (refresh: Refresh): GetTokenSet {
       })
       return toTokenSet(tokens, tokenFor(tokens, target) as AccessToken)
     } catch (error) {
+      if (fallback !== null && error instanceof FST_AUTH0_SESSION_WRITTEN) return toTokenSet(login.tokens, fallback)
       if (!isPassing(error)) throw error
       if (fallback === null) throw unavailable(error)
       request.log.warn({ err: error }, 'access token not renewed: the one there is goes on')
