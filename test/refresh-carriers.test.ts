@@ -23,20 +23,22 @@ const MINUTE = 61 // seconds; by then no process remembers what became of a logi
 
 for (const [name, auth0] of Object.entries(kinds)) {
   t.test(`${name}: a page that is loaded again while its tokens are renewed keeps them`, async t => {
-    const { cookie, provider, clock, open, send, keep, ask } = await build(t, auth0())
-    clock.advance(LIFETIME)
-    const held = holdRefresh(provider)
-    const first = await open('/token', cookie())
-    await held.done
-    first.destroy()
-    await sleep(20) // until the server knows
-    const second = send('/token', cookie())
-    await sleep(20)
-    held.release()
-    t.equal(keep(await second).statusCode, 200)
-    clock.advance(MINUTE)
-    t.equal((await ask()).statusCode, 200)
-    t.same([provider.refreshes.length, provider.reuses], [1, 0])
+    for (const page of ['/token', '/slow']) {
+      const { cookie, provider, clock, open, send, keep, ask } = await build(t, auth0())
+      clock.advance(LIFETIME)
+      const held = holdRefresh(provider)
+      const first = await open(page, cookie())
+      await held.done
+      first.destroy()
+      await sleep(20) // until the server knows
+      const second = send('/token', cookie())
+      await sleep(20)
+      held.release()
+      t.equal(keep(await second).statusCode, 200)
+      clock.advance(MINUTE)
+      t.equal((await ask()).statusCode, 200)
+      t.same([provider.refreshes.length, provider.reuses], [1, 0])
+    }
   })
 
   t.test(`${name}: a handler that does not wait for its tokens leaves them to who does`, async t => {
@@ -118,6 +120,11 @@ async function build (t: Test, auth0: Auth0Options) {
     auth0,
     routes: app => {
       app.get('/hasty', async request => Promise.race([request.auth0.getAccessToken(), sleep(50).then(() => 'later')]))
+      app.get('/slow', async request => {
+        const token = await request.auth0.getAccessToken()
+        await sleep(100)
+        return token
+      })
       app.get('/news', async (request, reply) => {
         await request.auth0.getAccessToken()
         return reply.header('cache-control', 'public, max-age=600').header('cdn-cache-control', 'max-age=600').send('news')
