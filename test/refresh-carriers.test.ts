@@ -35,6 +35,7 @@ for (const [name, auth0] of Object.entries(kinds)) {
       await sleep(20)
       held.release()
       t.equal(keep(await second).statusCode, 200)
+      await sleep(150) // until the first handler is done, too
       clock.advance(MINUTE)
       t.equal((await ask()).statusCode, 200)
       t.same([provider.refreshes.length, provider.reuses], [1, 0])
