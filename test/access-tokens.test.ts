@@ -173,6 +173,29 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
   }
 })
 
+const oddTokens: Array<[what: string, json: Record<string, string>, isRefused: boolean]> = [
+  ['an access token with a line break (RFC 6749 §A.12)', { access_token: 'odd-token-0123456789\nmore' }, true],
+  ['an access token with a letter beyond ASCII', { access_token: 'odd-token-0123456789\u0100' }, true],
+  ['an access token with a space, which would end it in a header', { access_token: 'odd-token-0123456789 more' }, true],
+  ['an access token with what RFC 6750 §2.1 does not know, and providers have', { access_token: 'odd-token-0123456789!|:~' }, false],
+  ['a refresh token with a line break (RFC 6749 §A.17)', { refresh_token: 'odd-token-0123456789\n' }, true],
+  ['a refresh token with a letter beyond ASCII', { refresh_token: 'odd-token-0123456789\u0100' }, true],
+  ['a refresh token with a space', { refresh_token: 'odd-token-0123456789 more' }, false]
+]
+for (const [what, json, isRefused] of oddTokens) {
+  t.test(`D15 ${what} is ${isRefused ? 'refused' : 'taken'}, and told to nobody`, async t => {
+    const { token, provider, clock, logs } = await build(t, {})
+    clock.advance(3600)
+    provider.idTokenOnRefresh = false
+    provider.failNext('token', { json })
+    const answer = await token()
+    t.match(answer, isRefused ? { statusCode: 503, code: 'FST_AUTH0_PROVIDER_UNAVAILABLE' } : { tokenType: 'Bearer' })
+    if (isRefused) t.match(logs.text, /token endpoint: \\"(access|refresh)_token\\" has characters/)
+    if (isRefused) t.notMatch(JSON.stringify(answer), 'odd-token')
+    t.notMatch(logs.text, 'odd-token')
+  })
+}
+
 /** Somebody logged in, on an application that tells their tokens. */
 async function build (t: Test, options: BuildOptions, lifetime: number | null = 3600, more: { grantsOffline?: boolean } = {}) {
   const clock = travelInTime(t)
