@@ -59,9 +59,9 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const proofs = createDpopProofs()
   const provider = createProvider(config, proofs, app.log)
   const { sessions, transactions } = await createStorage(app, config)
-  const getTokenSet = createAccessTokens(createRefresh(config, provider))
+  const giveToken = createAccessTokens(createRefresh(config, provider))
   const authOf = decorateRequest(app, config.name, sessions.mustFetch, request =>
-    new RequestAuth(config, sessions.open(request), request, addresses.origins, getTokenSet))
+    new RequestAuth(config, sessions.open(request), request, addresses.origins, giveToken))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 
   const answerError = createErrorAnswer(config, addresses)

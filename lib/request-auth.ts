@@ -2,9 +2,10 @@ import { FST_AUTH0_CROSS_SITE_REQUEST } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
-import type { DpopKey, Login, Session, User } from './session/sessions.ts'
-import type { AccessTokenOptions, GetTokenSet, TokenSet } from './tokens/access-tokens.ts'
+import type { Login, Session, User } from './session/sessions.ts'
+import type { AccessTokenOptions, GivenToken, GiveToken, TokenSet, WantedToken } from './tokens/access-tokens.ts'
 import type { ApiCaller } from './tokens/api-fetch.ts'
+import { verifyTokenOptions } from './tokens/verify-token-options.ts'
 
 /** The session of whoever is calling. Times in seconds since the epoch. */
 export interface SessionInfo {
@@ -56,6 +57,7 @@ export interface RequestAuth0 {
    * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`; the session goes on
    * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
    * @throws {FST_AUTH0_SESSION_WRITTEN} 500 when a new one cannot be kept, because the answer's headers are written
+   * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for options that are none
    */
   getAccessToken (options?: AccessTokenOptions): Promise<string>
   /** As `getAccessToken`, with what the token is good for. */
@@ -71,19 +73,20 @@ export type Relogin = (request: AnyRequest, reply: AnyReply, failure: Error) => 
 export class RequestAuth implements RequestAuth0, ApiCaller {
   readonly #config: RequestAuthConfig
   readonly #request: AnyRequest
-  readonly #getTokenSet: GetTokenSet
+  readonly #giveToken: GiveToken
   /** For our routes and hooks: also of a cross-site request. */
   readonly currentSession: Session
   readonly isCrossSite: boolean
   /** Of the guard that admitted the request. */
   relogin: Relogin | null = null
-  /** What the handler failed with. */
+  /** What the handler failed with, when it was a call for a token, of this very instance. */
   failure: Error | null = null
+  readonly #tokenFailures = new Set<unknown>()
 
-  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>, getTokenSet: GetTokenSet) {
+  constructor (config: RequestAuthConfig, session: Session, request: AnyRequest, origins: ReadonlySet<string>, giveToken: GiveToken) {
     this.#config = config
     this.#request = request
-    this.#getTokenSet = getTokenSet
+    this.#giveToken = giveToken
     this.currentSession = session
     this.isCrossSite = isCrossSite(request, origins)
   }
@@ -130,16 +133,24 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   }
 
   async getAccessToken (options?: AccessTokenOptions): Promise<string> {
-    return (await this.getTokenSet(options)).accessToken
+    return (await this.token(verifyTokenOptions('getAccessToken', options))).tokenSet.accessToken
   }
 
   async getTokenSet (options?: AccessTokenOptions): Promise<TokenSet> {
-    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
-    return this.#getTokenSet(this.currentSession, this.#request, options)
+    return (await this.token(verifyTokenOptions('getTokenSet', options))).tokenSet
   }
 
-  dpopKey (): DpopKey | undefined {
-    return this.login?.tokens.dpopKey
+  async token (wanted: WantedToken): Promise<GivenToken> {
+    if (this.isCrossSite) throw new FST_AUTH0_CROSS_SITE_REQUEST()
+    return this.#giveToken(this.currentSession, this.#request, wanted).catch(error => {
+      this.#tokenFailures.add(error)
+      throw error
+    })
+  }
+
+  /** Remembers what the handler failed with. */
+  failed (error: Error): void {
+    if (this.#tokenFailures.has(error)) this.failure = error
   }
 }
 
