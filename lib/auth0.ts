@@ -31,13 +31,13 @@ export interface Auth0 {
   getTokenSet (request: AnyRequest, options?: AccessTokenOptions): Promise<TokenSet>
   /**
    * Calls an API with the session's access token, as the global `fetch` does it. When the API answers that the token is not good any more, once more with a new one,
-   * unless the body is a stream.
+   * unless the body is a stream, or the token was just received. With a token that is bound to a key (option `dpop`) it follows no redirect: that is the answer.
    *
-   * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for an address where others could read the token: not https, nor on this machine
+   * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for an address where others could read the token: not https, nor on this machine; and for a `Request`
    * @throws what `getAccessToken` throws
    * @see RFC 6750 §2.1, §3.1
    */
-  fetch (request: AnyRequest, url: string | URL, init?: ApiRequest): Promise<Response>
+  fetch (request: AnyRequest, url: string | URL, init?: ApiRequest | null): Promise<Response>
   /** Ends the session, and gives the address that logs out at the provider. */
   logout (request: AnyRequest, reply: AnyReply, options?: LogoutOptions): Promise<URL>
   requireAuth: RequireAuth

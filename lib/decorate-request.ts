@@ -6,6 +6,11 @@ import type { RequestAuth } from './request-auth.ts'
 /** Nobody asked until the answer went out. */
 const ANSWERED: unique symbol = Symbol('answered')
 
+/** Headers that say something of an answer's body, or why it is a 401. */
+const OF_THE_BODY = [
+  'content-type', 'content-length', 'content-encoding', 'content-disposition', 'content-range', 'transfer-encoding', 'etag', 'last-modified', 'www-authenticate'
+]
+
 /**
  * Gives requests a property that says who is calling. It is made when first asked for, once per request, and what it has to
  * write goes out with the answer: a request that never asks pays nothing.
@@ -32,7 +37,7 @@ export function decorateRequest (
   if (mustPrepare !== null) app.addHook('onRequest', async request => mustPrepare(request) ? authOf(request).prepare() : undefined)
   app.addHook('onError', (request, _reply, error, done) => {
     const auth = slotOf(request)[slot] ?? null
-    if (auth !== null && auth !== ANSWERED) auth.failure = error
+    if (auth !== null && auth !== ANSWERED) auth.failed(error)
     done()
   })
   app.addHook('onSend', (request, reply, payload, done) => {
@@ -46,8 +51,8 @@ export function decorateRequest (
     }
     address.then(address => redirect(reply, address, payload), () => payload).then(payload => {
       auth.currentSession.commit(reply)
-      done(null, payload)
-    })
+      return payload
+    }).then(payload => done(null, payload), done)
   })
   return authOf
 }
@@ -59,8 +64,14 @@ function loginAfter ({ failure, relogin }: RequestAuth, request: AnyRequest, rep
 
 /** In place of an answer that is made already. Gives the new one's body. */
 function redirect (reply: AnyReply, address: string, payload: unknown): string {
-  if (payload instanceof Readable) payload.destroy() // which nobody will read
-  for (const name of ['content-type', 'content-length', 'content-encoding', 'etag', 'www-authenticate']) reply.removeHeader(name)
+  release(payload instanceof Response ? payload.body : payload)
+  for (const name of OF_THE_BODY) reply.removeHeader(name)
   reply.code(302).header('location', address).header('cache-control', 'no-store')
   return ''
+}
+
+/** What is behind a body that nobody will read. */
+function release (body: unknown): void {
+  if (body instanceof Readable) body.destroy()
+  if (body instanceof ReadableStream) body.cancel().catch(() => {}) // somebody else may have it
 }

@@ -3,7 +3,7 @@ import createError, { type FastifyErrorConstructor } from '@fastify/error'
 // A class without its arguments' tuple: every error takes optional text for `%s` and an optional `{ cause }`.
 type ErrorClass = FastifyErrorConstructor
 
-/** Boot or route definition: options are missing or wrong. The message lists each by name, with the remedy. */
+/** Boot, route definition, or a call for a token or to an API: options are missing or wrong. The message lists each by name, with the remedy. */
 export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
   createError('FST_AUTH0_OPTIONS_INVALID', 'fastify-auth0 is not set up right:\n%s', 500, undefined, false)
 
@@ -11,7 +11,7 @@ export const FST_AUTH0_OPTIONS_INVALID: ErrorClass =
 export const FST_AUTH0_POLICY_MISSING: ErrorClass =
   createError('FST_AUTH0_POLICY_MISSING', 'Guard these routes, or say by config: { auth0: "public" } that they are for everybody:\n%s', 500, undefined, false)
 
-/** `requireAuth`: nobody is logged in. */
+/** `requireAuth` and `getAccessToken`: nobody is logged in. */
 export const FST_AUTH0_LOGIN_REQUIRED: ErrorClass =
   createError('FST_AUTH0_LOGIN_REQUIRED', 'Log in to use this resource', 401, undefined, false)
 
@@ -95,9 +95,9 @@ export const FST_AUTH0_PROVIDER_UNAVAILABLE: ErrorClass =
 export const FST_AUTH0_ID_TOKEN_INVALID: ErrorClass =
   createError('FST_AUTH0_ID_TOKEN_INVALID', 'The identity provider sent an ID token that does not verify', 502, undefined, false)
 
-/** An access token is needed, the one that was there is over, and there is no refresh token to get another with. */
+/** A new access token is needed, for the one that is there is over, or for another API, or was refused; and there is no refresh token to get it with. */
 export const FST_AUTH0_REFRESH_TOKEN_MISSING: ErrorClass =
-  createError('FST_AUTH0_REFRESH_TOKEN_MISSING', 'Log in again: the access token has expired, and there is no refresh token. %s', 401, undefined, false)
+  createError('FST_AUTH0_REFRESH_TOKEN_MISSING', 'Log in again: a new access token is needed, and there is no refresh token. %s', 401, undefined, false)
 
 /** The provider takes the refresh token no more: revoked, expired, or used twice (RFC 6749 §5.2 `invalid_grant`). The session has ended. */
 export const FST_AUTH0_REFRESH_TOKEN_REFUSED: ErrorClass =
@@ -147,7 +147,7 @@ export const FST_AUTH0_APP_STATE_TOO_LARGE: ErrorClass =
 export const FST_AUTH0_SESSION_DATA_INVALID: ErrorClass =
   createError('FST_AUTH0_SESSION_DATA_INVALID', 'A session keeps plain objects of JSON values')
 
-/** `updateSession`, a login or a logout after the headers of the answer were written: it could no longer reach the browser. */
+/** `updateSession`, `getAccessToken` with a token to keep, a login or a logout after the headers of the answer were written: it could no longer reach the browser. */
 export const FST_AUTH0_SESSION_WRITTEN: ErrorClass =
   createError('FST_AUTH0_SESSION_WRITTEN', 'The session cannot change any more: the headers of this answer were written already')
 

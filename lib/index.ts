@@ -71,10 +71,10 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const proofs = createDpopProofs()
   const provider = createProvider(config, proofs, app.log)
   const { sessions, transactions, shared } = await createStorage(app, config)
-  const getTokenSet = createAccessTokens(createRefresh(config, provider))
+  const giveToken = createAccessTokens(createRefresh(config, provider))
   const api = config.api && createApi(config.api, config, provider, shared, app.log)
   const mustPrepare = sessions.mustFetch ? () => true : api && ((request: AnyRequest) => schemeOf(request) !== null)
-  const callers = { ...config, origins: addresses.origins, getTokenSet, bearerTokens: api?.bearerTokens ?? null }
+  const callers = { ...config, origins: addresses.origins, giveToken, bearerTokens: api?.bearerTokens ?? null }
   const authOf = decorateRequest(app, config.name, mustPrepare, request => new RequestAuth(callers, sessions.open(request), request))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 

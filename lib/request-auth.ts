@@ -4,9 +4,10 @@ import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGIN_REQUIRED } from './errors
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
 import type { Config } from './options.ts'
-import type { DpopKey, Login, Session, User } from './session/sessions.ts'
-import type { AccessTokenOptions, GetTokenSet, TokenSet } from './tokens/access-tokens.ts'
+import type { Login, Session, User } from './session/sessions.ts'
+import type { AccessTokenOptions, GivenToken, GiveToken, TokenSet, WantedToken } from './tokens/access-tokens.ts'
 import type { ApiCaller } from './tokens/api-fetch.ts'
+import { verifyTokenOptions } from './tokens/verify-token-options.ts'
 
 /** What a caller proves who they are with. */
 export type Via = 'session' | 'bearer'
@@ -66,6 +67,7 @@ export interface RequestAuth0 {
    * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 with `Retry-After`; the session goes on
    * @throws {FST_AUTH0_SESSION_UNAVAILABLE} 503
    * @throws {FST_AUTH0_SESSION_WRITTEN} 500 when a new one cannot be kept, because the answer's headers are written
+   * @throws {FST_AUTH0_OPTIONS_INVALID} 500 for options that are none
    */
   getAccessToken (options?: AccessTokenOptions): Promise<string>
   /** As `getAccessToken`, with what the token is good for. */
@@ -76,7 +78,7 @@ export interface RequestAuth0 {
 export interface RequestAuthServices extends Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'> {
   /** Those that are ours. */
   origins: ReadonlySet<string>
-  getTokenSet: GetTokenSet
+  giveToken: GiveToken
   /** `null`: access tokens are not accepted. */
   bearerTokens: BearerTokens | null
 }
@@ -97,8 +99,9 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   #verified: { claims: Readonly<User> } | { failure: Error } | null = null
   /** Of the guard that admitted the request. */
   relogin: Relogin | null = null
-  /** What the handler failed with. */
+  /** What the handler failed with, when it was a call for a token, of this very instance. */
   failure: Error | null = null
+  readonly #tokenFailures = new Set<unknown>()
 
   constructor (services: RequestAuthServices, session: Session, request: AnyRequest) {
     this.#services = services
@@ -171,16 +174,24 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   }
 
   async getAccessToken (options?: AccessTokenOptions): Promise<string> {
-    return (await this.getTokenSet(options)).accessToken
+    return (await this.token(verifyTokenOptions('getAccessToken', options))).tokenSet.accessToken
   }
 
   async getTokenSet (options?: AccessTokenOptions): Promise<TokenSet> {
-    this.#assertSession()
-    return this.#services.getTokenSet(this.currentSession, this.#request, options)
+    return (await this.token(verifyTokenOptions('getTokenSet', options))).tokenSet
   }
 
-  dpopKey (): DpopKey | undefined {
-    return this.login?.tokens.dpopKey
+  async token (wanted: WantedToken): Promise<GivenToken> {
+    this.#assertSession()
+    return this.#services.giveToken(this.currentSession, this.#request, wanted).catch(error => {
+      this.#tokenFailures.add(error)
+      throw error
+    })
+  }
+
+  /** Remembers what the handler failed with. */
+  failed (error: Error): void {
+    if (this.#tokenFailures.has(error)) this.failure = error
   }
 
   /** That whoever is calling is known by the session. */

@@ -124,9 +124,6 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
         t.not(second.accessToken, first.accessToken)
         t.not((await token({ forceRefresh: true })).accessToken, second.accessToken)
         t.equal(provider.refreshes.length, 2)
-        for (const wrong of [{ minimumLifetime: -1 }, { minimumLifetime: '1' }, { audience: '' }, { scope: 1 }, { forceRefresh: 'yes' }]) {
-          t.match(await token(wrong as AccessTokenOptions), { statusCode: 500, code: 'FST_AUTH0_OPTIONS_INVALID', message: new RegExp(`"${Object.keys(wrong)[0]}" must be`) })
-        }
       })
 
       t.test('tokens that live shorter than is asked for are renewed when half of their life is over', async t => {
@@ -159,7 +156,7 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
           t.same(await token(), first, 'it is used to its last second')
           clock.advance(20)
           t.match(await token(), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING', message: advice })
-          t.match(await token({ audience: OTHER }), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING' })
+          t.match(await token({ audience: OTHER }), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING', message: /^Log in again: a new access token is needed, and/ })
         }
       })
 
@@ -173,9 +170,77 @@ t.test('access tokens', { skip: skipWithoutRedis }, async t => {
   }
 })
 
+const wrongOptions: Array<[options: unknown, message: RegExp]> = [
+  ...[{ minimumLifetime: -1 }, { minimumLifetime: '1' }, { audience: '' }, { audience: ' ' }, { scope: 1 }, { organization: null }, { forceRefresh: 'yes' }]
+    .map(options => [options, new RegExp(`option "${Object.keys(options)[0]}" must be`)] as [object, RegExp]),
+  [{ audiance: OTHER }, /option "audiance" is unknown. Did you mean "audience"\?/],
+  [{ scopes: 'read:a' }, /option "scopes" is unknown. Did you mean "scope"\?/],
+  [{ somethingElse: undefined }, /"somethingElse" is unknown. Known are audience, scope, organization, minimumLifetime, forceRefresh$/],
+  [{ constructor: 'x' }, /option "constructor" is unknown/],
+  ...[OTHER, 5, null, ['x'], [], new URL(OTHER)].map(options => [options, /takes a plain object with options: audience, scope/] as [unknown, RegExp])
+]
+
+t.test('options that would do nothing, and so give another token than was meant, are refused, and the message names the method', async t => {
+  let options: unknown
+  const { browser, provider } = await build(t, {
+    routes: app => {
+      app.get('/set', async ({ auth0 }) => auth0.getTokenSet(options as AccessTokenOptions))
+      app.get('/token-alone', async ({ auth0 }) => auth0.getAccessToken(options as AccessTokenOptions))
+    }
+  })
+  for (const [wrong, message] of wrongOptions) {
+    options = wrong
+    for (const [url, method] of [['/set', 'getTokenSet'], ['/token-alone', 'getAccessToken']] as const) {
+      const answer = (await browser.fetch(url)).json()
+      t.match(answer, { statusCode: 500, code: 'FST_AUTH0_OPTIONS_INVALID', message })
+      t.match(answer.message, `- ${method}: `)
+    }
+  }
+  options = Object.assign(Object.create(null), { audience: undefined, forceRefresh: undefined })
+  t.equal((await browser.fetch('/set')).statusCode, 200)
+  t.equal(provider.refreshes.length, 0)
+})
+
+t.test('minimumLifetime is kept to by every token that lives that long; of one that does not, half of its life; and no token is renewed at each call', async t => {
+  t.intercept(Math, 'random', { value: () => 0.999 }) // as early as a token may be renewed
+  const { token, provider, clock } = await build(t, {}, 100, { isFrozen: true })
+  for (const [minimumLifetime, keptAt, renewedAt] of [[undefined, 40, 41], [0, 90, 91], [50, 40, 41], [60, 30, 31], [90, 4, 5], [99, 0, 1], [100, 40, 41], [1000, 40, 41]] as const) {
+    const { accessToken } = await token({ forceRefresh: true })
+    const refreshes = provider.refreshes.length
+    clock.advance(keptAt)
+    t.equal((await token({ minimumLifetime })).accessToken, accessToken, `${minimumLifetime} s: kept`)
+    clock.advance(renewedAt - keptAt)
+    t.not((await token({ minimumLifetime })).accessToken, accessToken, `${minimumLifetime} s: renewed`)
+    t.equal(provider.refreshes.length, refreshes + 1)
+  }
+})
+
+const oddTokens: Array<[what: string, json: Record<string, string>, isRefused: boolean]> = [
+  ['an access token with a line break (RFC 6749 §A.12)', { access_token: 'odd-token-0123456789\nmore' }, true],
+  ['an access token with a letter beyond ASCII', { access_token: 'odd-token-0123456789\u0100' }, true],
+  ['an access token with a space, which would end it in a header', { access_token: 'odd-token-0123456789 more' }, true],
+  ['an access token with what RFC 6750 §2.1 does not know, and providers have', { access_token: 'odd-token-0123456789!|:~' }, false],
+  ['a refresh token with a line break (RFC 6749 §A.17)', { refresh_token: 'odd-token-0123456789\n' }, true],
+  ['a refresh token with a letter beyond ASCII', { refresh_token: 'odd-token-0123456789\u0100' }, true],
+  ['a refresh token with a space', { refresh_token: 'odd-token-0123456789 more' }, false]
+]
+for (const [what, json, isRefused] of oddTokens) {
+  t.test(`D15 ${what} is ${isRefused ? 'refused' : 'taken'}, and told to nobody`, async t => {
+    const { token, provider, clock, logs } = await build(t, {})
+    clock.advance(3600)
+    provider.idTokenOnRefresh = false
+    provider.failNext('token', { json })
+    const answer = await token()
+    t.match(answer, isRefused ? { statusCode: 503, code: 'FST_AUTH0_PROVIDER_UNAVAILABLE' } : { tokenType: 'Bearer' })
+    if (isRefused) t.match(logs.text, /token endpoint: \\"(access|refresh)_token\\" has characters/)
+    if (isRefused) t.notMatch(JSON.stringify(answer), 'odd-token')
+    t.notMatch(logs.text, 'odd-token')
+  })
+}
+
 /** Somebody logged in, on an application that tells their tokens. */
-async function build (t: Test, options: BuildOptions, lifetime: number | null = 3600, more: { grantsOffline?: boolean } = {}) {
-  const clock = travelInTime(t)
+async function build (t: Test, options: BuildOptions, lifetime: number | null = 3600, { isFrozen = false, ...more }: { grantsOffline?: boolean, isFrozen?: boolean } = {}) {
+  const clock = travelInTime(t, { isFrozen })
   let last: Parameters<FastifyInstance['auth0']['getUser']>[0]
   const built = await buildApp(t, {
     ...options,
@@ -187,6 +252,7 @@ async function build (t: Test, options: BuildOptions, lifetime: number | null = 
         url: '/token',
         handler: async ({ auth0, query }) => auth0.getTokenSet(query.options === undefined ? undefined : JSON.parse(query.options))
       })
+      if (options.routes !== false) options.routes?.(app)
     }
   })
   const { browser, provider } = built

@@ -1,6 +1,10 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
-import type { ApiRequest, Auth0Options } from '../lib/index.ts'
+import type { ApiRequest, Auth0Options, TokenSet } from '../lib/index.ts'
+import { createDpopProofs } from '../lib/provider/dpop.ts'
+import { createApiFetch } from '../lib/tokens/api-fetch.ts'
 import { OAuthError } from './helpers/authorizations.ts'
 import { DpopProofs } from './helpers/dpop-proofs.ts'
 import { startExample } from './helpers/example.ts'
@@ -81,7 +85,8 @@ t.test('a stream is sent once: what the API said to it is the answer', async t =
 })
 
 t.test('a token that the API takes no more is renewed, with the same key', async t => {
-  const { call, calls, answers, provider } = await build(t)
+  const { call, calls, answers, provider, clock } = await build(t)
+  clock.advance(60)
   answers.push(new Response(null, { status: 401, headers: { 'www-authenticate': 'DPoP error="invalid_token", algs="ES256"' } }))
   t.match(await call({ method: 'PUT', body: 'hello' }), { status: 200, body: 'hello' })
   t.equal(provider.refreshes.length, 1)
@@ -97,7 +102,60 @@ t.test('answers with another challenge, and failures of fetch, arrive as they ar
   t.match(await call(), { message: 'fetch failed' })
   answers.push(new DOMException('This operation was aborted', 'AbortError'))
   t.match(await call(), { message: 'This operation was aborted' })
-  t.match(await call({ method: 'no method' }), { message: /method/i })
+  for (const method of ['no method', 5 as never]) t.match(await call({ method }), { message: /method/i })
+})
+
+t.test('the same goes out as with a token that is bound to no key, but for the proof', async t => {
+  const seen: Array<Record<string, string>> = []
+  for (const dpop of [false, true]) {
+    const { call, requests } = await build(t, { auth0: { dpop } })
+    await call({ method: 'POST', body: 'hello', headers: { authorization: 'mine', dpop: 'mine', 'x-own': '1' } })
+    await call({ headers: { 'user-agent': 'own' } })
+    t.match(requests.map(({ headers }) => headers.get('authorization')), dpop ? [/^DPoP /, /^DPoP /] : [/^Bearer /, /^Bearer /])
+    for (const { headers } of requests) {
+      const { authorization, dpop, ...others } = Object.fromEntries(headers)
+      seen.push(others)
+    }
+  }
+  t.same(seen.slice(0, 2), seen.slice(2))
+  t.match(seen, [{ 'x-own': '1', 'user-agent': undefined }, { 'user-agent': 'own' }])
+})
+
+t.test('a redirect is not followed: the proof is for one address (RFC 9449 §4.2), and nobody else\'s to see', async t => {
+  const elsewhere: string[] = []
+  const server = createServer((request, response) => {
+    if (request.url === '/moved') return response.writeHead(307, { location: '/landed' }).end()
+    elsewhere.push(request.url as string)
+    response.end('landed')
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => { server.close() })
+  const moved = `http://127.0.0.1:${(server.address() as AddressInfo).port}/moved`
+  for (const [dpop, init, answer] of [
+    [true, {}, { status: 307 }], [true, { redirect: 'follow' }, { status: 307 }], [true, { redirect: 'error' }, { message: /fetch failed/ }], [false, {}, { status: 200, body: 'landed' }]
+  ] as Array<[boolean, ApiRequest, object]>) {
+    const provider = new Provider()
+    const { call } = await build(t, { provider, auth0: { dpop, fetch: (input, init) => String(input).startsWith(provider.issuer) ? provider.fetch(input, init) : fetch(input, init) } })
+    t.match(await call(init, moved), answer)
+  }
+  t.same(elsewhere, ['/landed'], 'without a proof')
+})
+
+t.test('a logout beside a call: the call goes out with its proof, or not at all', async t => {
+  const { browser, requests } = await build(t, {
+    routes: app => app.post('/call-and-leave', async (request, reply) => {
+      const results = await Promise.allSettled([app.auth0.fetch(request, MESSAGES), app.auth0.logout(request, reply)])
+      return results.map(({ status }) => status)
+    })
+  })
+  t.same((await browser.fetch('/call-and-leave', { method: 'POST' })).json(), ['fulfilled', 'fulfilled'])
+  t.match(requests.map(({ headers }) => [headers.get('authorization'), headers.get('dpop')]), [[/^DPoP /, /^ey/]])
+})
+
+t.test('a token whose key is missing goes nowhere: without a proof it would be anybody\'s', async t => {
+  const fetchFromApi = createApiFetch(() => t.fail('nothing is sent') as never, createDpopProofs())
+  const tokenSet: TokenSet = { accessToken: 'abc', tokenType: 'DPoP', scope: null, audience: null, expiresAt: null }
+  await t.rejects(fetchFromApi({ token: async () => ({ tokenSet, dpopKey: undefined }) }, MESSAGES), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
 })
 
 t.test('UserInfo is asked with a proof', async t => {
@@ -167,12 +225,15 @@ async function build (t: Test, { provider = new Provider(), auth0, ...options }:
   const refused: OAuthError[] = []
   const answers: Array<Response | Error> = []
   const unread: ReadableStream[] = []
+  const requests: Request[] = []
 
   /** RFC 9449 §7.1. */
   async function api (request: Request): Promise<Response> {
+    requests.push(request)
     const [scheme, accessToken = ''] = request.headers.get('authorization')?.split(' ') ?? []
     try {
       const jkt = proofs.check({ method: request.method, url: new URL(request.url), headers: request.headers, accessToken })
+      if (scheme === 'Bearer') return new Response('as the bearer')
       if (scheme !== 'DPoP' || jkt === null || jkt !== provider.tokenInfo(accessToken)?.jkt) return new Response(null, { status: 401 })
       calls.push({ jkt, accessToken })
     } catch (error) {
@@ -202,6 +263,7 @@ async function build (t: Test, { provider = new Provider(), auth0, ...options }:
         if (unread.length > 0) return { status: response.status, body: await response.body?.cancel() }
         return { status: response.status, body: await response.text() }
       })
+      if (options.routes !== false) options.routes?.(app)
     }
   })
   return {
@@ -209,6 +271,7 @@ async function build (t: Test, { provider = new Provider(), auth0, ...options }:
     proofs,
     calls,
     refused,
+    requests,
     answers,
     unread,
     call: async (init?: ApiRequest, url = MESSAGES) => {

@@ -10,7 +10,7 @@ const imports = new Map(await Promise.all(files.map(async name => [name, imports
 const layers = [
   ['index.ts'], ['auth0.ts', 'storage.ts', 'decorate-request.ts', 'routes'], ['policy'], ['guard'], ['login.ts', 'logout.ts', 'backchannel-logout.ts', 'active-sessions.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'], ['tokens', 'api'],
   ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['verify'], ['provider'], ['session'], ['store'],
-  ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['clock.ts', 'errors.ts', 'events.ts', 'fastify.ts']
+  ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['clock.ts', 'errors.ts', 'events.ts', 'fastify.ts', 'suggest.ts']
 ]
 
 t.test('every file of lib has its layer', async t => {

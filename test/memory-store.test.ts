@@ -49,6 +49,16 @@ t.test('O7 marks are bounded, too, and indexes of what was never created', async
   t.same(await records.marks(['mark 0', 'mark 79', 'mark 80', 'mark 99']), [null, null, 80, 99])
 })
 
+t.test('O7 so are leases and texts', async t => {
+  const records = new MemoryRecords(10)
+  for (let number = 0; number < 11; number++) {
+    await records.keep(`text ${number}`, 'text', 1000)
+    await records.lease(`lease ${number}`, 'owner', 1000)
+  }
+  t.same(await Promise.all([0, 1].map(number => records.recall(`text ${number}`))), [null, 'text'])
+  t.same(await Promise.all([1, 0].map(number => records.lease(`lease ${number}`, 'another', 1000))), [false, true])
+})
+
 t.test('for the plugin', async t => {
   t.test('H3 a record that was read again, because its login changed, takes back nobody\'s change', async t => {
     const place = await memoryPlace(t)

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { buildApp } from './helpers/app.ts'
@@ -143,6 +143,21 @@ t.test('sessions that end while their tokens are refreshed', { skip: skipWithout
         })
       }
 
+      if (!isStored) {
+        t.test('D13 no refresh once the answer is written: what it brings could not be kept', async t => {
+          let last: FastifyRequest
+          const { browser, provider } = await build(t, {
+            routes: app => app.get('/last', async request => {
+              last = request
+              return request.auth0.user
+            })
+          })
+          await browser.get('/last')
+          await t.rejects(last!.auth0.getAccessToken({ forceRefresh: true }), { code: 'FST_AUTH0_SESSION_WRITTEN' })
+          t.equal(provider.refreshes.length, 0)
+        })
+      }
+
       t.test('promise 2, H3: a request that changes the session beside its refresh, or beside that of another, keeps both', async t => {
         const { ask, provider, clock, cookie, send, browser } = await build(t, {
           routes: app => {
@@ -251,6 +266,23 @@ t.test('promise 2: who comes late with what a refresh brought does not write ove
   t.same((await ask()).json(), faster)
   await delay(10)
   t.same(revokedTokens(provider), [], 'nothing is revoked: to many a provider all tokens of a login are one')
+})
+
+t.test('D14 who comes late and finds that the other one got something else asks once more, and both stay', async t => {
+  const store = new MemoryStore()
+  store.records.lease = async () => true
+  const { provider, clock, cookie, ask } = await buildTokenSite(t, { auth0: { session: { store } } })
+  provider.reuseLeeway = Infinity
+  const other = await twin(t, provider, { session: { store } })
+  clock.advance(LIFETIME)
+  const held = holdRefresh(provider)
+  const answer = ask({ audience: 'https://other.example.com' })
+  await held.done
+  const faster = (await other.inject({ url: '/token', headers: { cookie: cookie(), 'x-forwarded-proto': 'https' } })).json()
+  held.release()
+  t.match((await answer).json(), { audience: 'https://other.example.com' })
+  t.same((await ask()).json(), faster)
+  t.equal(provider.refreshes.length, 3)
 })
 
 /** Another process with the same sessions. */

@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import formbody from '@fastify/formbody'
 import type { FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Auth0Options } from '../lib/index.ts'
-import type { BuildOptions } from './helpers/app.ts'
+import auth0, { MemoryStore, type Auth0, type Auth0Options, type RequestAuth0 } from '../lib/index.ts'
+import { appBaseUrl, secret, type BuildOptions } from './helpers/app.ts'
+import { Provider } from './helpers/provider.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
 import { buildTokenSite, LIFETIME, says, sessionKinds } from './helpers/token-site.ts'
 
@@ -99,18 +101,124 @@ t.test('an application whose error handler answers otherwise is left alone', asy
   }
 })
 
+for (const { name, options } of [{ name: 'encrypted cookies', options: {} }, { name: 'a MemoryStore', options: { session: { store: new MemoryStore() } } }]) {
+  t.test(`${name}: of several pages at once whose refresh token is refused, each sends to log in, also those that find nobody logged in by then`, async t => {
+    const { app, provider, clock, cookie } = await build(t, {
+      auth0: options,
+      routes: app => {
+        app.get<{ Params: { api: string } }>('/of/:api', { preHandler: app.requireAuth }, async ({ auth0, params: { api } }) => auth0.getTokenSet({ audience: `https://${api}.example.com` }))
+      }
+    })
+    clock.advance(LIFETIME + 1)
+    provider.revokeAll()
+    provider.fail('token', async ({ honest }) => { await delay(50); return honest() })
+    const navigation = { cookie: cookie(), 'x-forwarded-proto': 'https', 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate' }
+    const answers = await Promise.all(['a', 'b', 'c'].map(api => app.inject({ url: `/of/${api}`, headers: navigation })))
+    t.match(answers.map(({ statusCode, headers }) => [statusCode, headers.location]), ['a', 'b', 'c'].map(api => [302, `/login?returnTo=%2Fof%2F${api}`]))
+    t.equal(provider.refreshes.length, 1)
+  })
+}
+
+t.test('nobody is logged in any more a moment after the login: the 401 stays, or it would go round in circles', async t => {
+  const { browser } = await build(t, {
+    routes: app => app.get('/left', { preHandler: app.requireAuth }, async (request, reply) => {
+      await app.auth0.logout(request, reply)
+      return request.auth0.getTokenSet()
+    })
+  })
+  t.match((await browser.get('/left')).json(), { statusCode: 401, code: 'FST_AUTH0_LOGIN_REQUIRED' })
+})
+
+t.test('of two instances the one counts whose call failed: the guard of the other would send to a login that brings no such token', async t => {
+  const partner = new Provider({ issuer: 'https://partner.example.com/' })
+  partner.accessTokenLifetime = LIFETIME
+  const { browser, clock, provider } = await build(t, {
+    routes: async app => {
+      await app.register(auth0, {
+        name: 'partner',
+        domain: 'partner.example.com',
+        clientId: partner.clientId,
+        clientSecret: partner.clientSecret,
+        secret,
+        appBaseUrl,
+        fetch: partner.fetch,
+        authorizationParams: { scope: 'openid' },
+        routes: { login: '/partner/login', callback: '/partner/callback', logout: '/partner/logout', backchannelLogout: false }
+      })
+      const { partner: ofPartner } = app as unknown as { partner: Auth0 }
+      const authOfPartner = (request: FastifyRequest) => (request as unknown as { partner: RequestAuth0 }).partner
+      app.get('/partner-token', { preHandler: app.requireAuth }, async request => authOfPartner(request).getTokenSet())
+      app.get('/both-guards', { preHandler: [app.requireAuth, ofPartner.requireAuth()] }, async request => authOfPartner(request).getTokenSet())
+      app.get('/own-token', { preHandler: [app.requireAuth, ofPartner.requireAuth()] }, async ({ auth0 }) => auth0.getTokenSet())
+    }
+  })
+  const { url } = partner.authorize((await browser.get('/partner/login')).location!)
+  await browser.get(url)
+  clock.advance(LIFETIME + 1)
+  t.match((await browser.get('/partner-token')).json(), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_MISSING' })
+  t.equal((await browser.get('/both-guards')).location?.pathname, '/partner/login')
+  provider.fail('token', says('mfa_required', 403))
+  t.equal((await browser.get('/own-token')).location?.pathname, '/login')
+})
+
+const bodies: Record<string, (body: ReadableStream) => unknown> = {
+  'a web stream': body => body,
+  'a Response': body => new Response(body),
+  'a web stream that somebody else reads': body => body.getReader() && body
+}
+for (const [what, send] of Object.entries(bodies)) {
+  t.test(`a 401 of an error handler that is ${what} is let go of`, async t => {
+    let cancelled = 0
+    const { browser, provider, clock } = await build(t, {
+      routes: app => app.setErrorHandler((_error, _request, reply) => reply.code(401).send(send(new ReadableStream({ cancel: () => { cancelled++ } }))))
+    })
+    clock.advance(LIFETIME + 1)
+    provider.fail('token', says('mfa_required', 403))
+    const { statusCode, body } = await browser.get(PAGE)
+    t.same([statusCode, body], [302, ''])
+    t.equal(cancelled, what.endsWith('reads') ? 0 : 1)
+  })
+}
+
+t.test('what goes wrong while the answer is replaced is an answer, too', async t => {
+  const { browser, provider, clock } = await build(t, {
+    routes: app => app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+      const { header } = reply
+      reply.header = (name, value) => {
+        if (name === 'location') throw new Error('no such header')
+        return header.call(reply, name, value)
+      }
+      return reply.code(error.statusCode ?? 500).send({ message: error.message })
+    })
+  })
+  clock.advance(LIFETIME + 1)
+  provider.fail('token', says('mfa_required', 403))
+  t.match(await browser.get(PAGE), { statusCode: 500 })
+})
+
 t.test('a 401 of an error handler is replaced as a whole, also when it is a stream', async t => {
   const page = Readable.from([Buffer.from('401')])
+  const ofTheBody = {
+    'content-type': 'text/html',
+    'content-length': 3,
+    'content-encoding': 'identity',
+    'content-disposition': 'attachment',
+    'content-range': 'bytes 0-2/3',
+    'transfer-encoding': 'chunked',
+    etag: '"1"',
+    'last-modified': 'Sat, 21 Nov 2026 00:00:00 GMT',
+    'www-authenticate': 'Bearer'
+  }
   const { browser, provider, clock } = await build(t, {
     routes: app => app.setErrorHandler((_error, _request, reply) =>
-      reply.code(401).headers({ 'content-type': 'text/html', 'content-length': 3, 'content-encoding': 'identity', etag: '"1"', 'www-authenticate': 'Bearer', 'x-own': '1' }).send(page))
+      reply.code(401).headers({ ...ofTheBody, 'x-own': '1' }).send(page))
   })
   clock.advance(LIFETIME + 1)
   provider.fail('token', says('mfa_required', 403))
   const { statusCode, headers, body } = await browser.get(PAGE)
   t.same([statusCode, body, headers['x-own']], [302, '', '1'])
   t.ok(page.destroyed)
-  for (const name of ['content-type', 'content-encoding', 'etag', 'www-authenticate']) t.equal(headers[name], undefined, name)
+  for (const name of Object.keys(ofTheBody)) t.ok([undefined, '0'].includes(headers[name] as string | undefined), name)
 })
 
 t.test('a handler that failed for another reason, or answered, or caught it, is left alone', async t => {

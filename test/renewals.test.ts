@@ -3,8 +3,10 @@ import t, { type Test } from 'tap'
 import { FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../lib/errors.ts'
 import { Renewals, type Kept, type LoginKeeper } from '../lib/session/renewals.ts'
 import type { Login, Renewal, RenewedLogin } from '../lib/session/sessions.ts'
+import { isNewer } from '../lib/session/successors.ts'
 import { MemoryRecords } from '../lib/store/memory-records.ts'
 import type { Records } from '../lib/store/records.ts'
+import { travelInTime } from './helpers/clock.ts'
 
 const LEASE = 3000 // milliseconds
 
@@ -20,6 +22,7 @@ interface Wanted {
 /** A session, kept in a variable. */
 class Session {
   login: Login | null = loginOf(0)
+  isAway = false
   ends = 0
   /** Of each login that the provider was asked with, how often it was refreshed before. */
   readonly runs: number[] = []
@@ -32,9 +35,10 @@ class Session {
     return {
       name: this.#name,
       load: async () => this.login && { login: this.login },
-      replace: async (before, renewed) => {
+      replace: async (_before, renewed) => {
+        if (this.isAway) throw new Error('the store is away')
         if (this.login === null) return null
-        if (this.login.tokens.refreshes !== before.login.tokens.refreshes) return { kept: { login: this.login }, isOwn: false }
+        if (!isNewer(renewed, this.login)) return { kept: { login: this.login }, isOwn: false }
         this.login = { ...this.login, ...renewed }
         return { kept: { login: this.login }, isOwn: true }
       },
@@ -78,6 +82,18 @@ t.test('D14 who comes while it is under way joins, be it done, failed or over', 
   t.equal(session.runs.length, 2)
   await renewals.run(session.keeper(), work())
   t.equal(session.runs.length, 3, 'who comes later does not')
+})
+
+t.test('D14 who joins one that finds nothing to do, and wants more, has it done', async t => {
+  const { renewals, session, work } = build()
+  const { opened, open } = gate()
+  const content = renewals.run({ ...session.keeper(), load: () => opened.then(session.keeper().load) }, work({ isDone: () => true }))
+  const isDone = ({ tokens }: Login) => tokens.refreshes > 0
+  const others = [1, 2, 3].map(() => renewals.run(session.keeper(), work({ isDone })))
+  open()
+  t.match(await content, { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
+  for (const other of others) t.match(await other, { kept: { login: { tokens: { refreshes: 1 } } } })
+  t.same(session.runs, [0], 'once')
 })
 
 t.test('D14 different things that are wanted of one session take turns; other sessions do not wait', async t => {
@@ -167,6 +183,18 @@ t.test('the lease is given back after success and after failure; that this fails
   await t.rejects(renewals.run(session.keeper(), session.work()), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
   t.ok(await isFree())
 
+  let isGivenBack = false
+  const slow: Leases = {
+    lease: async () => true,
+    release: async () => {
+      await delay(30)
+      isGivenBack = true
+    }
+  }
+  const next = new Session()
+  await new Renewals(slow).run(next.keeper(), next.work())
+  t.ok(isGivenBack, 'before anybody is told: who comes next does not wait')
+
   const stuck: Leases = { lease: async () => true, release: async () => { throw new Error('Redis is away') } }
   const other = new Session()
   t.equal((await new Renewals(stuck).run(other.keeper(), other.work())).isOwn, true)
@@ -190,6 +218,17 @@ t.test('a store that is away is no wait: the error is the store\'s', async t => 
   t.same(session.runs, [])
 })
 
+t.test('who waits asks now and then, and not in step with others who wait', async t => {
+  const askedAt: number[] = []
+  const leases: Leases = { lease: async () => askedAt.push(performance.now()) > 25, release: async () => {} }
+  const { session } = build()
+  await new Renewals(leases).run(session.keeper(), session.work())
+  const waits = askedAt.slice(1).map((at, before) => at - askedAt[before]!).sort((a, b) => a - b)
+  const [shortest, usual] = [waits[0]!, waits[12]!]
+  t.ok(shortest > 20 && usual < 100, `${shortest} to ${usual} ms`)
+  t.ok(usual - shortest > 3, `${shortest} to ${usual} ms`)
+})
+
 t.test('who waits for others for too long is told to try again', async t => {
   const clock = patchPerformance(t)
   let asked = 0
@@ -209,8 +248,18 @@ t.test('who waits for others for too long is told to try again', async t => {
 
 t.test('D14 the work is done already: nothing is asked for', async t => {
   const { renewals, session, work } = build()
-  t.match(await renewals.run(session.keeper(), work({ isDone: () => true })), { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
+  let loads = 0
+  const keeper = {
+    ...session.keeper(),
+    load: async () => {
+      loads++
+      return session.keeper().load()
+    }
+  }
+  const results = await Promise.all([1, 2, 3].map(() => renewals.run(keeper, work({ isDone: () => true }))))
+  for (const result of results) t.match(result, { isOwn: false, kept: { login: { tokens: { refreshes: 0 } } } })
   t.same(session.runs, [])
+  t.equal(loads, 1, 'for all of them')
 })
 
 t.test('promise 4: what the session does not need any more is discarded: it ended meanwhile', async t => {
@@ -220,6 +269,80 @@ t.test('promise 4: what the session does not need any more is discarded: it ende
   session.login = loginOf(5)
   await renewals.run(session.keeper(), work())
   t.same(session.discarded, [1], 'and what it needs is not')
+})
+
+t.test('promise 4: what could not be kept', async t => {
+  const buildUnkept = async (t: Test) => {
+    const built = build()
+    const { renewals, session, work } = built
+    session.isAway = true
+    await t.rejects(renewals.run(session.keeper(), work()), /the store is away/)
+    session.isAway = false
+    return { ...built, isDone: ({ tokens }: Login) => tokens.refreshes > 0 }
+  }
+
+  t.test('is kept by the next one, and not asked for again', async t => {
+    const { renewals, session, work, isDone } = await buildUnkept(t)
+    session.isAway = true
+    await t.rejects(renewals.run(session.keeper(), work({ isDone })), /the store is away/)
+    session.isAway = false
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: true, kept: { login: { tokens: { refreshes: 1 } } } })
+    t.match(session.login, { tokens: { refreshes: 1 } })
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: false })
+    t.same(session.runs, [0])
+    session.login = loginOf(0)
+    await renewals.run(session.keeper(), work({ isDone }))
+    t.same(session.runs, [0, 0], 'once')
+  })
+
+  t.test('is kept first, whatever the next one wants', async t => {
+    const { renewals, session, work } = await buildUnkept(t)
+    t.match(await renewals.run(session.keeper(), work({ name: 'b' })), { isOwn: true, kept: { login: { tokens: { refreshes: 2 } } } })
+    t.same(session.runs, [0, 1])
+    const other = new Session('other')
+    await renewals.run(other.keeper(), other.work())
+    t.same(other.runs, [0], 'but it is of that session alone')
+  })
+
+  t.test('takes the place of nothing that somebody else kept', async t => {
+    const { renewals, session, work, isDone } = await buildUnkept(t)
+    session.login = { ...loginOf(1), idToken: 'of somebody else' }
+    t.match(await renewals.run(session.keeper(), work({ isDone })), { isOwn: false, kept: { login: { idToken: 'of somebody else' } } })
+  })
+
+  t.test('does not bring back a session that ended', async t => {
+    const { renewals, session, work } = await buildUnkept(t)
+    session.login = null
+    await t.rejects(renewals.run(session.keeper(), work()), { code: 'FST_AUTH0_LOGIN_REQUIRED' })
+    t.equal(session.login, null)
+    t.same(session.runs, [0])
+  })
+
+  t.test('stays for an hour', async t => {
+    const clock = travelInTime(t)
+    for (const [seconds, runs] of [[3590, [0]], [3610, [0, 0]]] as const) {
+      const { renewals, session, work, isDone } = await buildUnkept(t)
+      clock.advance(seconds)
+      await renewals.run(session.keeper(), work({ isDone }))
+      t.same(session.runs, runs)
+    }
+  })
+
+  t.test('stays for a thousand sessions', async t => {
+    const { renewals } = build()
+    const sessions = Array.from({ length: 1001 }, (_, number) => new Session(`session ${number}`))
+    for (const session of sessions) {
+      session.isAway = true
+      await t.rejects(renewals.run(session.keeper(), session.work()))
+      session.isAway = false
+    }
+    const asked = []
+    for (const session of sessions.reverse()) {
+      await renewals.run(session.keeper(), session.work({ isDone: ({ tokens }) => tokens.refreshes > 0 }))
+      asked.push(session.runs.length)
+    }
+    t.same(asked, [...Array.from({ length: 1000 }, () => 1), 2])
+  })
 })
 
 t.test('D14 somebody else was faster: it is looked at again, and done again when it has to be', async t => {
@@ -235,6 +358,13 @@ t.test('D14 somebody else was faster: it is looked at again, and done again when
   t.same(next.runs, [0])
 })
 
+t.test('others are faster twice, and then the session ends: that is what is told', async t => {
+  const { renewals, session, work } = build()
+  const during = (attempt: number) => { session.login = attempt < 3 ? loginOf(attempt) : null }
+  await t.rejects(renewals.run(session.keeper(), work({ during })), { code: 'FST_AUTH0_LOGIN_REQUIRED', statusCode: 401 })
+  t.same(session.discarded, [3])
+})
+
 t.test('D14 it is not tried more than three times', async t => {
   const { renewals, session, work } = build()
   const others = () => { session.login = loginOf(session.login!.tokens.refreshes + 1) }
@@ -247,6 +377,9 @@ t.test('a refresh token that is refused ends the session when it is the one that
   const { renewals, session, work } = build()
   await t.rejects(renewals.run(session.keeper(), work({ during: refuse })), { code: 'FST_AUTH0_REFRESH_TOKEN_REFUSED', statusCode: 401 })
   t.equal(session.ends, 1)
+
+  const away = { ...session.keeper(), end: async () => { throw new Error('the store is away') } }
+  await t.rejects(renewals.run(away, work({ during: refuse })), /the store is away/, 'or tells that it could not be ended')
 })
 
 t.test('one of yesterday ends nothing: the newest is tried', async t => {

@@ -6,6 +6,9 @@ import type { Auth0Options, SessionStoreLike } from '../lib/index.ts'
 import { loginCodec } from '../lib/session/login-codec.ts'
 import { createSeal } from '../lib/session/seal.ts'
 import type { Login } from '../lib/session/sessions.ts'
+import { Successors } from '../lib/session/successors.ts'
+import { MemoryRecords } from '../lib/store/memory-records.ts'
+import type { RedisClient } from '../lib/store/redis-link.ts'
 import { appBaseUrl, buildApp, secret } from './helpers/app.ts'
 import { travelInTime, type Clock } from './helpers/clock.ts'
 import { Gate } from './helpers/gates.ts'
@@ -86,6 +89,18 @@ t.test('D14 a request that was under way when another one refreshed sends no coo
   t.equal((await slow[1]!.release()).json().accessToken, fresh.json().accessToken)
 })
 
+t.test('a request that shared a refresh, and answers more than a minute later, sends no cookie', async t => {
+  const { person, clock, gate } = await build(t)
+  clock.advance(LIFETIME)
+  const winner = await person.send('/token')
+  const slow = await gate.hold(more => person.send('/token-and-wait', more))
+  person.keep(winner)
+  clock.advance(61)
+  const answer = await slow.release()
+  t.equal(answer.statusCode, 200)
+  t.same(setCookies(answer), [])
+})
+
 t.test('D13, promise 2: what a slow request writes has the newest tokens', async t => {
   const writes: Array<[name: string, url: string, before: number]> = [
     ['updateSession', '/slow-note/late', 0], ['an extension', '/slow', IDLE / 10], ['updateSession before the refresh', '/note-and-wait/late', 0]
@@ -152,6 +167,17 @@ t.test('a logout while the same request refreshes, or updates, is a logout', asy
     person.keep(answer)
     t.equal(person.browser.cookie(NAME), null)
   }
+})
+
+t.test('O7 what became of ten thousand logins is remembered', async t => {
+  const successors = new Successors(new MemoryRecords(1), null)
+  const logins = Array.from({ length: 10_001 }, (_, number) => ({ id: `login ${number}`, tokens: { refreshes: 0 } }) as Login)
+  for (const login of logins) {
+    await successors.renew(login, {
+      name: 'work', isDone: () => false, run: async login => ({ ...login, tokens: { ...login.tokens, refreshes: 1 } }), discard: () => {}
+    }, { isOver: async () => false, end: async () => {}, carrier: { isLost: () => false } })
+  }
+  t.same(logins.slice(0, 2).map(login => successors.newest(login).tokens.refreshes), [0, 1])
 })
 
 t.test('after a minute without the answer the refresh token of the cookie is a spent one, and the login is over', async t => {
@@ -239,6 +265,26 @@ t.test('shared by revocations.redis', { skip: skipWithoutRedis }, async t => {
     const { accessToken } = (await person.send('/token?force=1')).json()
     await redis.command('SET', key!, older)
     for (let time = 0; time < 2; time++) t.equal((await person.send('/token', old)).json().accessToken, accessToken)
+  })
+
+  t.test('D13 a successor that Redis did not take: the next request shares it, and brings the tokens', async t => {
+    const { person, provider, clock, atTwo } = await twoHosts(t)
+    clock.advance(LIFETIME)
+    const old = person.headers()
+    person.keep(await person.send('/token'))
+    await redis.command('DEL', ...await redis.command('KEYS', '*text:*') as string[]) // a minute later
+    clock.advance(LIFETIME)
+    provider.failNext('token', async ({ honest }) => {
+      await redis.command('CONFIG', 'SET', 'maxmemory', '1') // full: it can be read all the same
+      return honest()
+    })
+    t.match((await person.send('/token')).json(), { statusCode: 503, code: 'FST_AUTH0_SESSION_UNAVAILABLE' })
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+    const next = await person.send('/token', old)
+    t.equal(next.statusCode, 200, 'whatever copy of the cookie it has')
+    t.equal(setCookies(next).length, 1)
+    t.equal((await atTwo('/token')).json().accessToken, next.json().accessToken)
+    t.equal(provider.refreshes.length, 2)
   })
 
   t.test('D14 a host that lost its lease takes what the other one got, and writes nothing', async t => {
@@ -407,6 +453,18 @@ for (const [name, make] of Object.entries(foreignStores)) {
       await goesOn()
     })
 
+    t.test('a refresh is a use of the session: it need not be written again for a tenth of its idle time-out', async t => {
+      const { person, clock, writes } = await start(t)
+      clock.advance(LIFETIME)
+      await person.send('/token')
+      clock.advance(IDLE / 10 - 10)
+      await person.send('/me')
+      t.equal(writes(), 1)
+      clock.advance(20)
+      await person.send('/me')
+      t.equal(writes(), 2)
+    })
+
     t.test('D13, promise 2: updateSession in a slow request keeps the newest tokens', async t => {
       const { person, clock, gate, goesOn } = await start(t)
       clock.advance(LIFETIME)
@@ -477,6 +535,25 @@ for (const [name, make] of Object.entries(foreignStores)) {
       clock.advance(LIFETIME)
       t.equal((await person.send('/token')).statusCode, 200, 'D13, promise 2: a slow request at the other host keeps the newest tokens')
       t.equal(provider.reuses, 0)
+    })
+
+    t.test('D13 what a refresh brought is kept, though it was forgotten before the session was written', { skip: skipWithoutRedis }, async t => {
+      const redis = await startRedis(t)
+      const inner = redis.client()
+      const clock = travelInTime(t)
+      const client: RedisClient = Object.assign(Object.create(inner), {
+        call: (...request: Parameters<RedisClient['call']>) => {
+          const isRelease = request.length === 5 && String(request[3]).includes('lease:')
+          if (isRelease) clock.advance(61)
+          return inner.call(...request)
+        }
+      })
+      const { person, provider } = await build(t, { auth0: { session: { store: make().store }, revocations: { redis: client } }, clock })
+      clock.advance(LIFETIME)
+      const { accessToken } = (await person.send('/token')).json()
+      await redis.command('FLUSHALL') // a minute later
+      t.equal((await person.send('/token')).json().accessToken, accessToken)
+      t.equal(provider.refreshes.length, 1)
     })
   })
 }

@@ -63,7 +63,7 @@ export interface GuardServices {
 const SCHEMES = { off: ['Bearer'], allowed: ['Bearer', 'DPoP'], required: ['DPoP'] } as const
 
 const ADMITTED: Promise<void> = Promise.resolve()
-const NEEDING_LOGIN = [FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_INTERACTION_REQUIRED]
+const NEEDING_LOGIN = [FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_REFRESH_TOKEN_MISSING, FST_AUTH0_REFRESH_TOKEN_REFUSED, FST_AUTH0_INTERACTION_REQUIRED]
 
 export function createRequireAuth (services: GuardServices): RequireAuth {
   const plainGuard = createGuard(services, {})

@@ -1,5 +1,5 @@
-import { closestMatch } from 'leven'
 import { FST_AUTH0_OPTIONS_INVALID } from '../errors.ts'
+import { suggest } from '../suggest.ts'
 
 const MAX_AGE = 999_999_999 // seconds; what our login route passes on
 const MAX_ACR_VALUES = 1024 // characters of all together, for the same reason
@@ -29,15 +29,10 @@ const OPTIONS = Object.keys(RULES)
 export function verifyGuardOptions (options: unknown): void {
   if (!isRecord(options) || ![Object.prototype, null].includes(Object.getPrototypeOf(options))) throw new FST_AUTH0_OPTIONS_INVALID(`- requireAuth: takes a plain object with options: ${OPTIONS.join(', ')}`)
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(RULES, name)) throw invalid(name, `is unknown. ${suggest(name)}`)
+    if (!Object.hasOwn(RULES, name)) throw invalid(name, `is unknown. ${suggest(name, OPTIONS)}`)
     const [holds, remedy] = RULES[name] as typeof RULES[string]
     if (!holds(value)) throw invalid(name, value === undefined ? `is undefined: leave it out, or give it a value. It ${remedy}` : remedy)
   }
-}
-
-function suggest (name: string): string {
-  const nearest = closestMatch(name, OPTIONS, { maxDistance: 4 })
-  return nearest === undefined ? `Known are ${OPTIONS.join(', ')}` : `Did you mean "${nearest}"?`
 }
 
 function isClaims (claims: unknown): boolean {

@@ -8,7 +8,9 @@ const REMEMBERED = 1000 // keys
 
 /** What a call proves the possession of a key with. */
 export interface DpopProofs {
-  /** For openid-client; nothing for tokens that are bound to no key. */
+  /** For openid-client. */
+  handle (configuration: Configuration, key: DpopKey): Promise<DPoPHandle>
+  /** The same as options; nothing for tokens that are bound to no key. */
   options (configuration: Configuration, key: DpopKey | undefined): Promise<DPoPOptions>
 }
 
@@ -23,18 +25,20 @@ export async function createDpopKey (): Promise<DpopKey> {
 export function createDpopProofs (): DpopProofs {
   const handles = new LruMap<Promise<DPoPHandle>>(REMEMBERED)
 
-  async function handleOf (configuration: Configuration, key: DpopKey): Promise<DPoPHandle> {
+  async function create (configuration: Configuration, key: DpopKey): Promise<DPoPHandle> {
     const { getDPoPHandle } = await openidClient()
     return getDPoPHandle(configuration, await importKeyPair(key))
   }
 
+  function handle (configuration: Configuration, key: DpopKey): Promise<DPoPHandle> {
+    const handle = handles.get(key.x) ?? create(configuration, key)
+    handles.set(key.x, handle)
+    return handle
+  }
+
   return {
-    async options (configuration, key) {
-      if (key === undefined) return {}
-      const handle = handles.get(key.x) ?? handleOf(configuration, key)
-      handles.set(key.x, handle)
-      return { DPoP: await handle }
-    }
+    handle,
+    options: async (configuration, key) => key === undefined ? {} : { DPoP: await handle(configuration, key) }
   }
 }
 

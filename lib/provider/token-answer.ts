@@ -5,6 +5,13 @@ import { ProviderFailure } from './failures.ts'
 const MAX_EXPIRES_IN = 2 ** 31 - 1 // seconds; what some say for "never"
 const TYPES = new Map(Object.entries({ bearer: 'Bearer', dpop: 'DPoP' } as const))
 
+/**
+ * RFC 6749 §A.12 allows a space, too, and RFC 6750 §2.1 only `b64token`. The one would end the token in a header (RFC 9110 §11.4); by the other those of Salesforce,
+ * which have a `!`, would be none.
+ */
+const ACCESS_TOKEN = /^[\x21-\x7e]+$/
+const REFRESH_TOKEN = /^[\x20-\x7e]+$/ // RFC 6749 §A.17; it goes into a form
+
 /** Tokens, as the token endpoint gave them. */
 export interface Tokens {
   accessToken: string
@@ -28,6 +35,8 @@ export function parseTokens (granted: TokenAnswer, { DPoP: proof }: DPoPOptions)
   const type = TYPES.get(granted.token_type)
   if (proof === undefined && type !== 'Bearer') throw unusable('"token_type" is not Bearer')
   if (proof !== undefined && type !== 'DPoP') throw unusable('"token_type" is not DPoP: let the provider bind tokens to keys, or leave option "dpop" out')
+  if (!ACCESS_TOKEN.test(granted.access_token)) throw unusable('"access_token" has characters that no header takes')
+  if (granted.refresh_token !== undefined && !REFRESH_TOKEN.test(granted.refresh_token)) throw unusable('"refresh_token" has characters that no token has')
   return {
     accessToken: granted.access_token,
     type: type as Tokens['type'],

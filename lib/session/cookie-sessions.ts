@@ -63,6 +63,10 @@ class CookieSession implements Session {
   #pending: string | null = null
   #isEnd = false
   #isWritten = false
+  /** Whether the login changed without the application's knowing. */
+  #isRenewed = false
+  /** Whether the answer has a session cookie, and went out to somebody. */
+  #hasCarried = false
   /** Why it is not known whether the session was ended from elsewhere. */
   #failure: Error | null = null
 
@@ -131,22 +135,35 @@ class CookieSession implements Session {
   }
 
   async renew (work: Renewal): Promise<Login> {
-    this.#assertUnwritten()
+    if (this.#isWritten) return this.#renewed(work)
     const before = present(this.login)
     const { successors, revocations } = this.#services
     const { renewed, isOwn } = await successors.renew(before, work, {
       isOver: async () => !this.#isAlive(before) || await revocations?.areAny(before) === true,
-      end: async () => this.end()
+      end: async () => this.#end(),
+      carrier: { isLost: () => this.#isWritten ? !this.#hasCarried : isGone(this.#request) }
     })
     const login = this.#still(before)
     this.#login = Object.freeze({ ...login, ...renewed, usedAt: isOwn ? now() : login.usedAt })
+    this.#isRenewed = true
     if (isOwn || this.#pending !== null) this.#pending = this.#fit(this.#login)
     if (isOwn && this.#pending === null) this.#request.log.error({ err: this.#tooLarge(this.#login) }, 'renewed tokens do not fit the cookie: this login ends with them')
     return this.#login
   }
 
+  /** For an answer that can keep nothing any more: what others brought will do. */
+  async #renewed (work: Renewal): Promise<Login> {
+    const newest = await this.#services.successors.load(present(this.login))
+    if (!work.isDone(newest)) throw new FST_AUTH0_SESSION_WRITTEN()
+    return newest
+  }
+
   async end (): Promise<Login | null> {
     this.#assertUnwritten()
+    return this.#end()
+  }
+
+  async #end (): Promise<Login | null> {
     const ended = this.#failure === null ? this.login : null
     this.#login = null
     this.#isEnd = true
@@ -171,6 +188,11 @@ class CookieSession implements Session {
     const due = this.#whatIsDue(login, reply)
     if (due === null) return
     memory.wrote(login.id)
+    this.#hasCarried = !isGone(this.#request)
+    if (this.#isRenewed && isForOthers(reply)) {
+      this.#request.log.warn('this answer is not for caches: it has a session cookie with new tokens')
+      reply.header('cache-control', 'private, no-store').removeHeader('cdn-cache-control').removeHeader('surrogate-control')
+    }
     cookie.write(this.#request, reply, due, Math.min(idleTimeout, login.createdAt + absoluteTimeout - now()))
   }
 
@@ -182,7 +204,7 @@ class CookieSession implements Session {
     if (isForOthers(reply)) return null
     if (this.#isDue(login)) return this.#fit({ ...newest, usedAt: now() })
     const isBehind = isNewer(newest, this.#open() as Login)
-    return isBehind && successors.wereKnownBy(this.#renewalTurn, login) ? this.#fit({ ...newest, usedAt: now() }) : null
+    return isBehind && successors.areForKeeping(this.#renewalTurn, login) ? this.#fit({ ...newest, usedAt: now() }) : null
   }
 
   /** Seals a login so that it fits: if need be without what can be had again, or done without. */
@@ -274,6 +296,11 @@ class CookieSession implements Session {
   #assertUnwritten (): void {
     if (this.#isWritten) throw new FST_AUTH0_SESSION_WRITTEN()
   }
+}
+
+/** Whether nobody waits for the answer any more. */
+function isGone ({ raw }: AnyRequest): boolean {
+  return 'stream' in raw ? raw.stream.destroyed : raw.socket.destroyed
 }
 
 /** Without access tokens that can be had again. */

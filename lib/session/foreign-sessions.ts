@@ -70,6 +70,8 @@ class ForeignSession implements Session {
   /** Whether the answer may tell something of somebody. */
   #isPrivate = false
   #isWritten = false
+  /** Whether what was renewed went into the session before that was written. */
+  #hasKept = false
 
   constructor (services: Services, request: AnyRequest) {
     this.#services = services
@@ -95,7 +97,7 @@ class ForeignSession implements Session {
     const { successors, idleTimeout } = this.#services
     const login = successors.newest(stored)
     // A request that was under way during a refresh, and wrote its session, put the older tokens back.
-    const isBehind = login !== stored && successors.wereKnownBy(this.#turn, login)
+    const isBehind = login !== stored && successors.areForKeeping(this.#turn, login)
     if (isBehind || now() - login.usedAt > idleTimeout / EXTENDED) this.#keep({ ...login, usedAt: now() })
     return login
   }
@@ -133,20 +135,30 @@ class ForeignSession implements Session {
   }
 
   async renew (work: Renewal): Promise<Login> {
-    this.#assertUnwritten()
     const before = present(this.login)
     const { store, successors, revocations } = this.#services
+    if (this.#isWritten) {
+      const newest = await successors.load(before)
+      if (!work.isDone(newest)) throw new FST_AUTH0_SESSION_WRITTEN() // this answer can keep nothing any more
+      return newest
+    }
     const { renewed, isOwn } = await successors.renew(before, work, {
       isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(before) === true,
-      end: async () => this.end()
+      end: async () => this.#end(),
+      carrier: { isLost: () => this.#isWritten && !this.#hasKept }
     })
     const login = this.#still(before) // this request may have changed it meanwhile
     if (isOwn) this.#keep({ ...login, ...renewed, usedAt: now() })
+    if (isOwn) this.#hasKept = !this.#isWritten
     return Object.freeze({ ...login, ...renewed })
   }
 
   async end (): Promise<Login | null> {
     this.#assertUnwritten()
+    return this.#end()
+  }
+
+  async #end (): Promise<Login | null> {
     if (this.#session === null) return null
     this.#isPrivate = true
     this.#endedCookie = sentCookieOf(this.#request)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { FifoMap } from 'toad-cache'
 import { FST_AUTH0_LOGIN_REQUIRED, FST_AUTH0_PROVIDER_UNAVAILABLE, FST_AUTH0_REFRESH_TOKEN_REFUSED } from '../errors.ts'
 import type { Records } from '../store/records.ts'
 import type { Login, Renewal, RenewedLogin } from './sessions.ts'
@@ -9,6 +10,8 @@ const LEASE = 3000
 const POLL = 25 // milliseconds
 const MAX_WAIT = 15_000 // milliseconds
 const MAX_ATTEMPTS = 3 // when others renew the same login for something else, without a lease
+const MAX_UNKEPT = 1000
+const UNKEPT_FOR = 3_600_000 // milliseconds
 
 /** A login as it is kept, with what belongs to it there. */
 export interface Kept {
@@ -21,12 +24,12 @@ export interface LoginKeeper<K extends Kept> {
   readonly name: string
   /** As it is kept by now; `null` when the session has ended. */
   load (): Promise<K | null>
-  /** Keeps it renewed, unless somebody else renewed it since. Gives what is kept now; `null` when the session has ended. */
+  /** Keeps it renewed, unless somebody else was faster. Gives what is kept now; `null` when the session has ended. */
   replace (before: K, renewed: RenewedLogin): Promise<Renewed<K> | null>
   end (): Promise<unknown>
 }
 
-/** What became of a renewal, and whether this very call did the work. */
+/** What became of a renewal, and whether it was this very call that kept it. */
 export interface Renewed<K extends Kept> {
   readonly kept: K
   readonly isOwn: boolean
@@ -35,6 +38,8 @@ export interface Renewed<K extends Kept> {
 /** Renews logins: one piece of work at a time for each session, in all processes that share the records. */
 export class Renewals<K extends Kept> {
   readonly #records: Pick<Records, 'lease' | 'release'>
+  /** What could not be kept where logins are kept, for the next one to keep: a refresh token that is lost is a login that is lost. */
+  readonly #unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
   readonly #underWay = new Map<string, Promise<Renewed<K>>>()
 
   constructor (records: Pick<Records, 'lease' | 'release'>) {
@@ -48,7 +53,11 @@ export class Renewals<K extends Kept> {
   async run (keeper: LoginKeeper<K>, work: Renewal): Promise<Renewed<K>> {
     const name = `${keeper.name} ${work.name}`
     const known = this.#underWay.get(name)
-    if (known !== undefined) return { ...await known, isOwn: false }
+    if (known !== undefined) {
+      const { kept, isOwn } = await known
+      // It may have found that there was nothing to do, for somebody who wanted less.
+      return isOwn || work.isDone(kept.login) ? { kept, isOwn: false } : this.run(keeper, work)
+    }
     const run = this.#runAlone(keeper, work).finally(() => this.#underWay.delete(name))
     this.#underWay.set(name, run)
     return run
@@ -58,11 +67,12 @@ export class Renewals<K extends Kept> {
     const release = await this.#lease(keeper.name)
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        const before = present(await keeper.load())
-        if (work.isDone(before.login)) return { kept: before, isOwn: false }
+        const found = present(await this.#load(keeper))
+        const before = found.kept
+        if (work.isDone(before.login)) return found
         const renewed = await work.run(before.login).catch(error => this.#verifyFinal(keeper, before, error))
         if (renewed === null) continue
-        const result = await keeper.replace(before, renewed)
+        const result = await this.#keep(keeper, before, renewed)
         if (result === null) work.discard(renewed)
         if (present(result).isOwn) return present(result)
       }
@@ -70,6 +80,21 @@ export class Renewals<K extends Kept> {
     } finally {
       await release()
     }
+  }
+
+  /** As it is kept by now, after what could not be kept before. */
+  async #load (keeper: LoginKeeper<K>): Promise<Renewed<K> | null> {
+    const kept = await keeper.load()
+    const unkept = this.#unkept.get(keeper.name)
+    if (kept === null || unkept === undefined) return kept && { kept, isOwn: false }
+    return this.#keep(keeper, kept, unkept)
+  }
+
+  async #keep (keeper: LoginKeeper<K>, before: K, renewed: RenewedLogin): Promise<Renewed<K> | null> {
+    this.#unkept.set(keeper.name, renewed)
+    const result = await keeper.replace(before, renewed)
+    this.#unkept.delete(keeper.name)
+    return result
   }
 
   /** A refresh token that is refused ends the session, unless it is one of yesterday: then gives `null`, for another attempt. */

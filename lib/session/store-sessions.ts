@@ -15,7 +15,7 @@ import { Revocations } from './revocations.ts'
 import { clearSessionCookie, destroySession, joinSession, ownFieldsOf, regenerateSession, saveSession, sentCookieOf, sessionOf, verifyCookieIsSet, type ServerSession, type SessionCookie } from './server-session.ts'
 import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
 import { createDirectory, endEach } from './store-directory.ts'
-import { createKeepers } from './stored-keeper.ts'
+import { storedKeeper } from './stored-keeper.ts'
 import { changeLogin, isSamePerson, openLogin, readLogin, storedLogin, type SealedLogin, type StoredLogin } from './stored-login.ts'
 
 const MAX_USER_AGENT = 256 // characters
@@ -36,7 +36,6 @@ interface Services extends StoreSessionOptions {
   opened: OpenedSeals<SealedLogin>
   seenTokens: Revocations
   renewals: Renewals<StoredLogin>
-  keeperOf: ReturnType<typeof createKeepers>
   /** The cookies of sessions, by the login that began them: twins of one callback begin one. */
   begun: FifoMap<Promise<string>>
 }
@@ -54,7 +53,6 @@ export function createStoreSessions (options: StoreSessionOptions): Sessions {
     indexes,
     seenTokens,
     renewals: new Renewals(records),
-    keeperOf: createKeepers({ records, seal, opened }, session => store.end(session)),
     opened,
     begun: new FifoMap(REMEMBERED_LOGINS, TWINS)
   }
@@ -173,8 +171,7 @@ class StoreSession implements Session {
 
   async renew (work: Renewal): Promise<Login> {
     const handle = this.#loggedIn()
-    const { renewals, keeperOf } = this.#services
-    const { kept } = await renewals.run(keeperOf(handle.session), work)
+    const { kept } = await this.#services.renewals.run(storedKeeper(this.#services, handle.session), work)
     handle.record = kept.record
     return kept.login
   }

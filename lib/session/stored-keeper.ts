@@ -1,45 +1,18 @@
 import { isDeepStrictEqual } from 'node:util'
-import { FifoMap } from 'toad-cache'
-import type { LoginKeeper, Renewed } from './renewals.ts'
-import type { RenewedLogin } from './sessions.ts'
+import type { SessionStore } from '../store/session-store.ts'
+import type { LoginKeeper } from './renewals.ts'
 import { changeLogin, readLogin, type LoginStore, type StoredLogin } from './stored-login.ts'
+import { isNewer } from './successors.ts'
 
-const MAX_UNKEPT = 1000
-const UNKEPT_FOR = 3_600_000 // milliseconds
-
-/**
- * Keeps renewed logins in a store. What a store that is away did not take stays here until it is back: a refresh token that is lost is a login that is
- * lost, where it is good only once.
- *
- * @param end ends a session by its name
- */
-export function createKeepers (store: LoginStore, end: (session: string) => Promise<unknown>): (session: string) => LoginKeeper<StoredLogin> {
-  const unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
-
-  async function keep (session: string, stored: StoredLogin, renewed: RenewedLogin): Promise<Renewed<StoredLogin> | null> {
-    const kept = await changeLogin(store, session, stored, login => login.tokens.refreshes + 1 === renewed.tokens.refreshes ? { ...login, ...renewed } : login)
-    return kept && { kept, isOwn: isDeepStrictEqual(kept.login.tokens, renewed.tokens) }
-  }
-
-  return session => ({
+/** Keeps the login of a session renewed in its store. */
+export function storedKeeper (services: LoginStore & { store: SessionStore }, session: string): LoginKeeper<StoredLogin> {
+  return {
     name: session,
-
-    async load () {
-      const stored = await readLogin(store, session)
-      const late = unkept.get(session)
-      if (stored === null || late === undefined) return stored
-      const result = await keep(session, stored, late)
-      unkept.delete(session)
-      return result && result.kept
-    },
-
+    load: () => readLogin(services, session),
     async replace (before, renewed) {
-      unkept.set(session, renewed)
-      const result = await keep(session, before, renewed)
-      unkept.delete(session)
-      return result
+      const kept = await changeLogin(services, session, before, login => isNewer(renewed, login) ? { ...login, ...renewed } : login)
+      return kept && { kept, isOwn: isDeepStrictEqual(kept.login.tokens, renewed.tokens) }
     },
-
-    end: () => end(session)
-  })
+    end: () => services.store.end(session)
+  }
 }

@@ -7,8 +7,6 @@ import type { Login, Renewal, RenewedLogin } from './sessions.ts'
 
 const LIFETIME = 60_000 // milliseconds
 const REMEMBERED = 10_000
-const MAX_UNKEPT = 1000
-const UNKEPT_FOR = 3_600_000 // milliseconds
 
 /** Where successors are shared with other processes. */
 export interface SharedSuccessors {
@@ -16,6 +14,21 @@ export interface SharedSuccessors {
   seal: Seal
   /** Whatever else has the same records: logins of another instance, client or provider are not meant. */
   realm: readonly string[]
+}
+
+/** The answer that is to bring a renewal to where the login is kept. */
+export interface Carrier {
+  /** Whether it went out without, or cannot go out. */
+  isLost (): boolean
+}
+
+/** Of a renewal that another process did: what became of its answer is not known here, and who lost a race writes nothing. */
+const ELSEWHERE: Carrier = { isLost: () => false }
+
+interface Successor {
+  renewed: RenewedLogin
+  turn: number
+  carrier: Carrier
 }
 
 interface SealedSuccessor {
@@ -28,11 +41,9 @@ interface SealedSuccessor {
  * refresh token that is used a second time would end the session at many a provider (RFC 9700 §4.14.2).
  */
 export class Successors {
-  readonly #known = new FifoMap<{ renewed: RenewedLogin, turn: number }>(REMEMBERED, LIFETIME)
+  readonly #known = new FifoMap<Successor>(REMEMBERED, LIFETIME)
   readonly #renewals: Renewals<Kept>
   readonly #shared: SharedSuccessors | null
-  /** What the records did not take because they were away, for the next one to keep: a refresh token that is lost is a login that is lost. */
-  readonly #unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
   #turn = 0
 
   constructor (records: Pick<Records, 'lease' | 'release'>, shared: SharedSuccessors | null) {
@@ -50,9 +61,15 @@ export class Successors {
     return newer(login, this.#known.get(login.id)?.renewed)
   }
 
-  /** Whether this process knew by a turn what a login became that it knows to have become another. */
-  wereKnownBy (turn: number, { id }: Login): boolean {
-    return (this.#known.get(id) as { turn: number }).turn <= turn
+  /**
+   * Whether a request that comes with what a login was has to keep what it became: that was known before the request asked, or whoever should keep it does not. Not what this
+   * process has forgotten: by then there may be a newer one elsewhere.
+   *
+   * @param turn when the request began to ask
+   */
+  areForKeeping (turn: number, { id }: Login): boolean {
+    const known = this.#known.get(id)
+    return known !== undefined && (known.turn <= turn || known.carrier.isLost())
   }
 
   /**
@@ -60,29 +77,21 @@ export class Successors {
    * whether this request has to keep it.
    *
    * @param isOver whether the session has ended meanwhile
+   * @param end ends the session, be the request answered or not
+   * @param carrier of the request
    */
-  async renew (login: Login, work: Renewal, { isOver, end }: { isOver: () => Promise<boolean>, end: () => Promise<unknown> }): Promise<{ renewed: RenewedLogin, isOwn: boolean }> {
-    const load = async () => {
-      if (await isOver()) return null
-      const latest = await this.load(login)
-      const late = this.#unkept.get(login.id)
-      if (late === undefined || late.tokens.refreshes !== latest.tokens.refreshes + 1) return { login: latest }
-      await this.#add(login, late)
-      return { login: newer(latest, late) }
-    }
+  async renew (
+    login: Login, work: Renewal, { isOver, end, carrier }: { isOver: () => Promise<boolean>, end: () => Promise<unknown>, carrier: Carrier }
+  ): Promise<{ renewed: RenewedLogin, isOwn: boolean }> {
+    const load = async () => await isOver() ? null : { login: await this.load(login) }
     const { kept, isOwn } = await this.#renewals.run({
       name: login.id,
       load,
-      replace: async (before, renewed) => {
-        try {
-          const now = await load()
-          if (now === null || now.login.tokens.refreshes !== before.login.tokens.refreshes) return now && { kept: now, isOwn: false }
-          await this.#add(login, renewed)
-          return { kept: { login: { ...login, ...renewed } }, isOwn: true }
-        } catch (error) {
-          this.#unkept.set(login.id, renewed)
-          throw error
-        }
+      replace: async (_before, renewed) => {
+        const now = await load()
+        if (now === null || !isNewer(renewed, now.login)) return now && { kept: now, isOwn: false }
+        await this.#add(login, renewed, carrier)
+        return { kept: { login: { ...login, ...renewed } }, isOwn: true }
       },
       end
     }, work)
@@ -96,19 +105,20 @@ export class Successors {
     const { records, seal, realm } = this.#shared
     const kept = seal.open(await records.recall(nameOf(realm, login)) ?? '') as SealedSuccessor | null
     if (kept?.id !== login.id || !isNewer(kept.renewed, newest)) return newest
-    this.#remember(login, kept.renewed)
+    this.#remember(login, kept.renewed, ELSEWHERE)
     return newer(newest, kept.renewed)
   }
 
-  async #add (login: Login, renewed: RenewedLogin): Promise<void> {
-    this.#remember(login, renewed)
-    if (this.#shared === null) return
-    const { records, seal, realm } = this.#shared
-    await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
+  async #add (login: Login, renewed: RenewedLogin, carrier: Carrier): Promise<void> {
+    if (this.#shared !== null) {
+      const { records, seal, realm } = this.#shared
+      await records.keep(nameOf(realm, login), seal.seal({ id: login.id, renewed } satisfies SealedSuccessor), LIFETIME)
+    }
+    this.#remember(login, renewed, carrier) // not before: what others cannot know counts as not kept
   }
 
-  #remember ({ id }: Login, renewed: RenewedLogin): void {
-    this.#known.set(id, { renewed, turn: ++this.#turn })
+  #remember ({ id }: Login, renewed: RenewedLogin, carrier: Carrier): void {
+    this.#known.set(id, { renewed, turn: ++this.#turn, carrier })
   }
 }
 

@@ -4,6 +4,7 @@ import { parseJwt } from '../provider/strict-jwt.ts'
 import type { AccessToken, DpopKey, LoginTokens } from '../session/sessions.ts'
 
 const MAX_ACCESS_TOKENS = 8
+const MINIMUM_LIFETIME = 60 // seconds
 const ASSUMED_LIFETIME = 300 // seconds, of a token whose provider does not say
 const MAX_SPREAD = 30 // seconds
 /** Longer ID tokens are not kept: as a hint they would make a URL that providers refuse. */
@@ -105,12 +106,19 @@ export function renewedTokens (tokens: LoginTokens, target: Target, fresh: Token
 }
 
 /**
- * Whether a token is good for so many seconds more, and not so near its end that it should be renewed. One that never lives that long is renewed when half
- * of its life is over.
+ * Whether a token is good for so many seconds more, and not so near to that that it should be renewed.
+ *
+ * @param minimumLifetime of a token that never lives that long it is half of its life; so it is where nobody said, and that is less than 60
  */
-export function isFresh (token: AccessToken, minimumLifetime: number): boolean {
+export function isFresh (token: AccessToken, minimumLifetime: number | undefined): boolean {
   const lifetime = lifetimeOf(token)
-  return now() < token.receivedAt + lifetime - token.spread - Math.min(minimumLifetime, lifetime / 2)
+  const longest = lifetime - requiredOf(lifetime, minimumLifetime)
+  return now() < token.receivedAt + longest - Math.min(token.spread, longest / 2)
+}
+
+function requiredOf (lifetime: number, minimumLifetime: number | undefined): number {
+  if (minimumLifetime === undefined) return Math.min(MINIMUM_LIFETIME, lifetime / 2)
+  return minimumLifetime < lifetime ? minimumLifetime : lifetime / 2
 }
 
 /** Whether a token is still good, as far as the provider said. */
