@@ -189,6 +189,7 @@ t.test('keys that are published in time and change at every moment, under load: 
   const { status, provider } = await build(t)
   const keys = Array.from({ length: 6 }, (_, index) => rsaKey(`ahead-${index}`))
   provider.jwks = [provider.jwks[0]!, ...keys.map(key => publicJwk(key))]
+  t.equal(await status(provider.accessToken()), 200)
   const statuses = new Map<number, number>()
   const client = async () => {
     while (provider.jwks.length > 1) {
