@@ -198,6 +198,7 @@ const mistakes: Array<[name: string, api: unknown, ...problems: Array<[option: s
   ...['none', 'HS256', 'HS512', 'rs256', 'RS1', 'RSA-OAEP', 7, null].map((algorithm): typeof mistakes[number] => [`J8 the algorithm ${algorithm}`, { audience: 'a', algorithms: ['RS256', algorithm] }, ['api.algorithms', NO_ALGORITHMS]]),
   ['algorithms of nobody', { algorithms: ['ES256'], issuers: [realm] }, ['api.algorithms', 'is of the configured provider: give "api.audience", too, or each of "api.issuers" algorithms of its own']],
   ['untyped tokens that are neither accepted nor not', { audience: 'a', acceptUntypedTokens: 'yes' }, ['api.acceptUntypedTokens', 'must be one of true, false']],
+  ['introspection of nobody', { introspection: true, issuers: [realm] }, ['api.introspection', 'asks the configured provider: give "api.audience", too']],
   ['a cache that is a number', { audience: 'a', cache: 60 }, ['api.cache', 'must be one of true, false']],
   ['an isRevoked that is none', { audience: 'a', isRevoked: true }, ['api.isRevoked', 'must be a function']],
   ['an unknown option', { audience: 'a', audiance: 'b' }, ['api.audiance', 'is unknown. Did you mean "api.audience"?']],

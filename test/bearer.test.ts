@@ -28,7 +28,9 @@ t.test('an access token tells who is calling', async t => {
   const response = await get('/api', provider.accessToken({ claims: { permissions: ['delete:messages'], roles: 'admin' } }))
   t.equal(response.statusCode, 200)
   const claims = { sub: 'auth0|ada', iss: provider.issuer, aud: AUDIENCE, client_id: provider.clientId }
-  t.match(response.json(), { user: claims, claims, isAuthenticated: true, session: null, via: 'bearer', scopes: ['read:messages'], permissions: ['delete:messages'], roles: ['admin'] })
+  const { scopes, permissions, roles, ...rest } = response.json()
+  t.match(rest, { user: claims, claims, isAuthenticated: true, session: null, via: 'bearer' })
+  t.same([scopes, permissions, roles], [['read:messages'], ['delete:messages'], ['admin']])
 })
 
 t.test('the claims of a token are frozen: requests share them', async t => {
@@ -204,7 +206,8 @@ const grants: Array<[name: string, claims: Json, options: Auth0Options, granted:
 for (const [name, claims, auth0, granted] of grants) {
   t.test(`J11 ${name}`, async t => {
     const { get, provider } = await build(t, { auth0 })
-    t.match(await get('/api', provider.accessToken({ claims })).then(response => response.json()), granted)
+    const told = (await get('/api', provider.accessToken({ claims }))).json()
+    for (const [name, words] of Object.entries(granted)) t.same(told[name], words)
   })
 }
 
