@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import swagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import auth0, { MemoryStore, type Auth0Options } from 'fastify-auth0'
 import getPort, { portNumbers } from 'get-port'
@@ -22,6 +23,10 @@ const appBaseUrl = ownTenant ? APP_BASE_URL : `http://localhost:${port}`
 const session = REDIS_URL ? { redis: REDIS_URL } : { store: new MemoryStore() }
 const local = ownTenant ? null : await startLocalTenant()
 
+await app.register(swagger, {
+  openapi: { openapi: '3.1.0', info: { title: 'Lantern', version: '1.0.0' } },
+  transform: ({ schema, url }) => ({ schema: { ...schema, hide: !url.startsWith('/api/') }, url }) // pages are for people
+})
 await app.register(auth0, {
   appBaseUrl,
   rolesClaim: ROLES_CLAIM,
@@ -39,6 +44,7 @@ const toTry = [
   [`${appBaseUrl}/profile`, ownTenant ? 'sends you to log in, and back' : 'sends you to log in, and back; and asks an API: reload, and watch its token being renewed'],
   [`${appBaseUrl}/admin`, 'is for the role admin'],
   [`${appBaseUrl}/vault`, 'asks again when your login is older than a minute'],
+  ...ownTenant ? [] : [[`${appBaseUrl}/api`, 'gives you a token and the line for curl, to call an API of this server']],
   [`${appBaseUrl}/session`, 'shows where you are logged in, and ends that: open it in two browsers'],
   ...ownTenant ? [] : [[`http://${local?.options.domain}`, 'logs you out at the tenant, and that tells the application']]
 ]
@@ -76,8 +82,9 @@ async function startLocalTenant () {
     ...client,
     domain: tenant.domain,
     secret: AUTH0_SECRET || randomBytes(32).toString('base64url'),
+    api: { audience, resource: `${appBaseUrl}/api` },
     clockTolerance: 0, // one computer has one clock: the vault closes on the second
     authorizationParams: { prompt: 'login', audience, scope: `openid profile email offline_access ${READ_LOG}` }
   }
-  return { options, web: { logBook: api.url } }
+  return { options, web: { logBook: api.url, hasApi: true } }
 }

@@ -2,6 +2,7 @@ import formbody from '@fastify/formbody'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { LogBook } from './api.ts'
 import { files } from './files.ts'
+import { lamps } from './lamps.ts'
 import { sendPage } from './page.ts'
 import { adminPage, homePage, problemPage, profilePage, sessionPage, VAULT_MAX_AGE, vaultPage, type Place } from './web/pages.ts'
 
@@ -10,10 +11,12 @@ interface WebOptions {
   sessionsIn: Place
   /** Address of the API, where there is one. */
   logBook?: string
+  /** Whether access tokens are accepted here, too. */
+  hasApi?: boolean
 }
 
 /** A small web application, and what each of its pages asks of who is calling. */
-export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn, logBook }) => {
+export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn, logBook, hasApi = false }) => {
   app.setErrorHandler((error: Error, request, reply) => showProblem(error, request, reply))
   app.setNotFoundHandler((request, reply) => showProblem(notFound('There is no such page'), request, reply))
   await app.register(formbody)
@@ -31,6 +34,8 @@ export const web: FastifyPluginAsync<WebOptions> = async (app, { sessionsIn, log
     if (!response.ok) throw Object.assign(new Error(`The log book answered ${response.status}`), { statusCode: 502 })
     return await response.json() as LogBook
   }
+
+  if (hasApi) await app.register(lamps)
 
   app.get('/admin', { preHandler: app.requireAuth({ roles: 'admin' }) }, async (request, reply) => sendPage(reply, adminPage(request)))
 

@@ -14,6 +14,8 @@ interface ExampleOptions {
   tenant?: Partial<TenantOptions>
   /** Address of the API. */
   logBook?: string
+  /** Whether the application has an API of its own. */
+  hasApi?: boolean
   /** For routes besides those of the example. */
   routes?: (app: FastifyInstance) => void
 }
@@ -70,7 +72,7 @@ async function serve (t: Test, url: string, { clientId, clientSecret }: TenantCl
     ...options.auth0
   })
   const { redis, store } = options.auth0?.session ?? {}
-  await app.register(web, { sessionsIn: redis !== undefined ? 'redis' : store !== undefined ? 'memory' : 'cookie', ...options.logBook !== undefined && { logBook: options.logBook } })
+  await app.register(web, { sessionsIn: redis !== undefined ? 'redis' : store !== undefined ? 'memory' : 'cookie', ...options.logBook !== undefined && { logBook: options.logBook }, hasApi: options.hasApi === true })
   options.routes?.(app)
   await app.listen({ port: Number(new URL(url).port), host: 'localhost' })
 }
