@@ -25,7 +25,7 @@ const local = ownTenant ? null : await startLocalTenant()
 
 await app.register(swagger, {
   openapi: { openapi: '3.1.0', info: { title: 'Lantern', version: '1.0.0' } },
-  transform: ({ schema, url }) => ({ schema: { ...schema, hide: !url.startsWith('/api/') }, url }) // pages are for people
+  transform: ({ schema, url }) => ({ schema: { ...schema, hide: schema?.hide === true || !url.startsWith('/api/') }, url }) // pages are for people
 })
 await app.register(auth0, {
   appBaseUrl,
