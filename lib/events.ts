@@ -14,7 +14,7 @@ export interface LoginMessage extends About {
   requestId: string
 }
 
-/** `fastify-auth0:refresh`: the provider was asked for a new access token. */
+/** `fastify-auth0:refresh`: a new access token was needed: the provider was asked for it, or had said with `Retry-After` that it is not to be asked yet. */
 export interface RefreshMessage extends About {
   requestId: string
   /** The API that was asked for; `null` when none was named. */
