@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
 import { FifoMap } from 'toad-cache'
 import { now } from './clock.ts'
 import type { Addresses } from './addresses.ts'
@@ -17,7 +16,7 @@ import { ProviderFailure, quote } from './provider/failures.ts'
 import type { Provider } from './provider/provider.ts'
 import type { NewLogin, Session, User } from './session/sessions.ts'
 import { firstTokens, idTokenHint } from './tokens/login-tokens.ts'
-import { asSameUser } from './tokens/same-user.ts'
+import { asSameUser, differentClaims } from './tokens/same-user.ts'
 
 const MAX_REMEMBERED_RETURN_TO = 256 // characters; it stays in the session
 const REMEMBERED_STATES = 10_000
@@ -80,7 +79,7 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
     const { user, tokens, dpopKey, issuedAt } = await provider.finishLogin(answer, transaction)
     const { maxAge, acrValues, state, returnTo } = transaction
     const copy = structuredClone(user)
-    const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens }, request) ?? copy
+    const enriched = await config.onLogin?.({ user: copy, appState: transaction.appState, tokens: { ...tokens } }, request) ?? copy
     const verified = asSameUser(enriched, user)
     return {
       id: randomBytes(16).toString('base64url'), // here, so that twins begin one session, which one logout ends
@@ -185,8 +184,4 @@ function refuseError (answer: URLSearchParams): void {
 /** Whether the same callback may work in a moment. */
 function isPassing (error: unknown): boolean {
   return error instanceof FST_AUTH0_PROVIDER_UNAVAILABLE || error instanceof FST_AUTH0_SESSION_UNAVAILABLE
-}
-
-function differentClaims (before: User, after: User): string[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(name => !isDeepStrictEqual(before[name], after[name]))
 }

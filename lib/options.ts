@@ -40,8 +40,8 @@ export interface RefreshEvent {
   user: User
   /** The API that the access token is for; `null` when none was named. */
   audience: string | null
-  /** As the provider gave them: secrets, which the session keeps sealed. */
-  tokens: Tokens
+  /** As the provider gave them, frozen: secrets, which the session keeps sealed. */
+  tokens: Readonly<Tokens>
 }
 
 /** Paths of our routes, below Fastify's prefix. `false` leaves one out. */
@@ -203,7 +203,7 @@ export interface Auth0Options {
   clientAuthMethod?: 'client_secret_post' | 'client_secret_basic'
   /** Enriches a login by changing `user` or returning another; refuses it by throwing `FST_AUTH0_LOGIN_REFUSED` or another error with a 4xx status. */
   onLogin?: (login: LoginEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
-  /** Sees what a refresh brought, and may enrich the user as `onLogin` does. What it throws is logged; the refresh goes on. */
+  /** Sees what a refresh brought, once that is kept, and may enrich the user as `onLogin` does, within ten seconds. What it throws is logged; the refresh goes on. */
   onRefresh?: (refresh: RefreshEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
   /** Sees the end of a session. What it throws is logged; the logout goes on. */
   onLogout?: (logout: { user: Readonly<User> }, request: AnyRequest) => void | Promise<void>

@@ -5,6 +5,7 @@ import { buildApp, type BuildOptions } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
 import { signDraft } from './helpers/id-tokens.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
+import { connected } from './helpers/stores.ts'
 
 const SCOPE = 'openid profile email offline_access'
 const API = 'https://api.example.com'
@@ -255,6 +256,7 @@ async function build (t: Test, options: BuildOptions, lifetime: number | null = 
       if (options.routes !== false) options.routes?.(app)
     }
   })
+  await connected(built.app)
   const { browser, provider } = built
   Object.assign(provider, { accessTokenLifetime: lifetime ?? undefined, ...more })
   await browser.login('/login?returnTo=/me')

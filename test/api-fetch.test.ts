@@ -120,8 +120,7 @@ const challenges: Array<[header: string, isInvalidToken: boolean]> = [
   ['Bearer my-error="invalid_token"', false],
   ['Bearer error="invalid_token_or_not"', false],
   ['Bearer error="', false],
-  ['???', false],
-  [`Bearer ${'x'.repeat(8000)}`, false]
+  ['???', false]
 ]
 for (const [header, isInvalidToken] of challenges) {
   t.test(`a challenge is read by its grammar (RFC 9110 §11.2, §11.6.1): ${header.slice(0, 80)}`, async t => {
@@ -131,6 +130,14 @@ for (const [header, isInvalidToken] of challenges) {
     t.equal(calls.length, isInvalidToken ? 2 : 1)
   })
 }
+
+t.test('a challenge without an end is read in no time', async t => {
+  const { call, answers } = await build(t)
+  answers.push({ status: 401, headers: { 'www-authenticate': `Bearer ${'x'.repeat(200_000)}` } })
+  const startedAt = performance.now()
+  t.match(await call(), { status: 401 })
+  t.ok(performance.now() - startedAt < 2000)
+})
 
 t.test('a Request, and what is no address or no options, is refused with a remedy: nothing of it would be lost silently', async t => {
   const { call, calls } = await build(t)

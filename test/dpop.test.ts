@@ -112,6 +112,7 @@ t.test('the same goes out as with a token that is bound to no key, but for the p
     await call({ method: 'POST', body: 'hello', headers: { authorization: 'mine', dpop: 'mine', 'x-own': '1' } })
     await call({ headers: { 'user-agent': 'own' } })
     t.match(requests.map(({ headers }) => headers.get('authorization')), dpop ? [/^DPoP /, /^DPoP /] : [/^Bearer /, /^Bearer /])
+    if (dpop) t.match(requests[0]!.headers.get('dpop'), /^ey[\w-]+\.[\w-]+\.[\w-]+$/)
     for (const { headers } of requests) {
       const { authorization, dpop, ...others } = Object.fromEntries(headers)
       seen.push(others)

@@ -72,7 +72,7 @@ const final: Array<[fault: Fault, expected: readonly [number, string], reason: R
   [{ json: { token_type: 'DPoP' } }, FAILED, /"token_type" is not Bearer/],
   [{ json: { refresh_token: 7 } }, FAILED, /"refresh_token"/],
   [{ json: { scope: ['openid'] } }, FAILED, /"scope"/],
-  ...[0, -1, 0.5, 1e12, 'soon', null].map(value => [{ json: { expires_in: value } }, FAILED, /"expires_in"/] as [Fault, typeof FAILED, RegExp])
+  ...[0, -1, 0.5, 1e12, 'soon'].map(value => [{ json: { expires_in: value } }, FAILED, /"expires_in"/] as [Fault, typeof FAILED, RegExp])
 ]
 for (const [fault, expected, reason] of final) {
   t.test(`D4 D5 D6 D8 a token endpoint that answers with ${nameOf(fault)} ends the login with ${expected[0]}`, async t => {
@@ -88,6 +88,7 @@ for (const [fault, expected, reason] of final) {
 const taken: Array<[name: string, json: Record<string, unknown>, tokens: Partial<Tokens>]> = [
   ['D4 token_type BEARER', { token_type: 'BEARER' }, {}],
   ['D6 no expires_in', { expires_in: undefined }, { expiresIn: null }],
+  ['D6 null as expires_in and scope', { expires_in: null, scope: null }, { expiresIn: null, scope: null }],
   ['D6 expires_in as text', { expires_in: '3600' }, { expiresIn: 3600 }],
   ['D6 an expires_in with a fraction', { expires_in: 3599.5 }, { expiresIn: 3599 }],
   ['D6 an expires_in that means never', { expires_in: 2 ** 31 - 1 }, { expiresIn: 2 ** 31 - 1 }],

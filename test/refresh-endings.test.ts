@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { MemoryStore, type Auth0Options } from '../lib/index.ts'
+import { FST_AUTH0_SESSION_UNAVAILABLE } from '../lib/errors.ts'
 import { buildApp } from './helpers/app.ts'
 import type { Provider } from './helpers/provider.ts'
 import { skipWithoutRedis, startRedis, until } from './helpers/redis.ts'
@@ -127,6 +128,27 @@ t.test('sessions that end while their tokens are refreshed', { skip: skipWithout
         t.notOk(provider.refreshes.some(({ params }) => params.get('refresh_token') === newest), 'those were spent')
         t.ok(provider.isRevoked(newest))
         t.match((await send('/token', copy)).json(), ENDED)
+      })
+
+      t.test('a logout revokes the newest refresh token, though it was got while the request to log out was under way', async t => {
+        const { ask, browser, provider, isLoggedIn } = await build(t, {
+          routes: app => app.post('/slow-logout', async (request, reply) => {
+            t.ok(request.auth0.isAuthenticated)
+            await renewed
+            return (await app.auth0.logout(request, reply)).href
+          })
+        })
+        let tell = () => {}
+        const renewed = new Promise<void>(resolve => { tell = resolve })
+        const logout = browser.fetch('/slow-logout', { method: 'POST' })
+        await delay(20)
+        t.equal((await ask({ forceRefresh: true })).statusCode, 200)
+        tell()
+        t.equal((await logout).statusCode, 200)
+        const [newest] = revokedTokens(provider)
+        t.type(newest, 'string')
+        t.not(newest, provider.refreshes.at(-1)!.params.get('refresh_token'), 'that one was spent')
+        t.notOk(await isLoggedIn())
       })
 
       if (name.includes('Redis') && isInCookie) {
@@ -283,6 +305,24 @@ t.test('D14 who comes late and finds that the other one got something else asks 
   t.match((await answer).json(), { audience: 'https://other.example.com' })
   t.same((await ask()).json(), faster)
   t.equal(provider.refreshes.length, 3)
+})
+
+t.test('a logout from a store that cannot be read any more revokes what the request knows', async t => {
+  const store = new MemoryStore()
+  const { browser, provider, isLoggedIn } = await buildTokenSite(t, {
+    auth0: { session: { store } },
+    routes: app => app.post('/logout-unread', async (request, reply) => {
+      t.ok(request.auth0.isAuthenticated)
+      const { read } = store.records
+      store.records.read = async () => { throw new FST_AUTH0_SESSION_UNAVAILABLE() }
+      const { href } = await app.auth0.logout(request, reply)
+      store.records.read = read.bind(store.records)
+      return href
+    })
+  })
+  t.equal((await browser.fetch('/logout-unread', { method: 'POST' })).statusCode, 200)
+  t.equal(revokedTokens(provider).length, 1)
+  t.notOk(await isLoggedIn())
 })
 
 /** Another process with the same sessions. */

@@ -1,9 +1,11 @@
 import t from 'tap'
-import { buildTokenSite, LIFETIME, says, sessionKinds } from './helpers/token-site.ts'
+import { buildTokenSite, LIFETIME, says, SCOPE, sessionKinds } from './helpers/token-site.ts'
 import type { Fault } from './helpers/provider-faults.ts'
+import type { Json } from './helpers/id-tokens.ts'
 import { skipWithoutRedis, startRedis } from './helpers/redis.ts'
 
 const OUTAGE = { statusCode: 503, code: 'FST_AUTH0_PROVIDER_UNAVAILABLE', error: 'Service Unavailable' }
+const SCOPE_IN_ORDER = SCOPE.split(' ').sort().join(' ')
 const FRESH = 60 // seconds before its expiry a token is renewed
 
 /** What goes wrong at the token endpoint, by the line that speaks of it. */
@@ -20,11 +22,13 @@ const faults: Record<string, Record<string, Fault>> = {
     'no access token': 'no access token',
     'a numeric access token': 'numeric access token',
     'a numeric refresh token': { json: { refresh_token: 7 } },
-    'a numeric ID token': 'numeric id token'
+    'a numeric ID token': 'numeric id token',
+    'a list as scope': { json: { scope: ['openid'] } }
   },
   D6: {
     'expires_in 0': { json: { expires_in: 0 } },
     'expires_in negative': { json: { expires_in: -1 } },
+    'expires_in that is no number': { json: { expires_in: 'soon' } },
     'expires_in beyond all times': { json: { expires_in: 1e12 } }
   },
   D8: { 'a redirect': 'redirect' },
@@ -43,19 +47,22 @@ const faults: Record<string, Record<string, Fault>> = {
   D1: { invalid_client: 'invalid_client', 'invalid_client, with a challenge': 'invalid_client with a challenge', unauthorized_client: 'unauthorized_client', invalid_request: 'invalid_request' }
 }
 
+/** The next refresh token is lost, or is none, so that only a provider that forgives the use of a spent one goes on with the login. */
+const LOST = new Set(['too much', 'a numeric refresh token'])
+
 t.test('faults of the token endpoint at a refresh', { skip: skipWithoutRedis }, async t => {
   const redis = await startRedis(t)
   for (const { name, options } of sessionKinds(redis)) {
     t.test(name, async t => {
       await redis.command('FLUSHALL')
       const { ask, isLoggedIn, clock, provider, logs } = await buildTokenSite(t, { auth0: { ...options(), httpTimeout: 300 } })
-      provider.reuseLeeway = Infinity // some of these answers are lost after the provider gave the next refresh token
       for (const [id, group] of Object.entries(faults)) {
         for (const [fault, answer] of Object.entries(group)) {
           t.test(`${id} promise 4: ${fault}: the token that is there while it is valid, then 503; the session goes on`, async t => {
             const first = (await ask({ forceRefresh: true })).json().accessToken
             t.type(first, 'string')
             provider.fail('token', answer)
+            provider.reuseLeeway = LOST.has(fault) ? Infinity : 0
             clock.advance(LIFETIME - FRESH / 2)
             t.same((await ask()).json().accessToken, first)
             clock.advance(FRESH)
@@ -70,6 +77,7 @@ t.test('faults of the token endpoint at a refresh', { skip: skipWithoutRedis }, 
             const { accessToken } = (await ask()).json()
             t.match(provider.tokenInfo(accessToken), { sub: 'auth0|ada' })
             t.not(accessToken, first)
+            t.equal(provider.reuses, 0)
           })
         }
       }
@@ -111,6 +119,7 @@ t.test('D11 a Retry-After that is nonsense, or more than an hour, makes nobody w
   for (const retryAfter of ['soon', '0', '-5', '3601', '9'.repeat(40), new Date(0).toUTCString()]) {
     provider.failNext('token', says('too_many_requests', 429, { 'retry-after': retryAfter }))
     t.equal((await ask()).headers['retry-after'], '5', retryAfter)
+    clock.advance(1.5)
   }
   t.equal((await ask()).statusCode, 200)
 })
@@ -134,7 +143,43 @@ t.test('F8 while keys or metadata cannot be had no refresh token is spent, since
     t.same([statusCode, provider.refreshes.length], endpoint === 'jwks' ? [503, 0] : [200, 1], endpoint)
     provider.heal()
     t.ok(await isLoggedIn())
+    clock.advance(1.5)
     t.equal((await ask()).statusCode, 200)
     t.equal(provider.reuses, 0)
+  }
+})
+
+t.test('promise 4: the next refresh token is kept, whatever else an answer has', async t => {
+  const { ask, provider, clock, cookie, send } = await buildTokenSite(t)
+  const answers: Record<string, (fault: Json) => Fault> = {
+    'what is in it': json => ({ json }),
+    'a type of token that is none': json => ({ json: { ...json, token_type: 'N_A' } })
+  }
+  for (const [name, answer] of Object.entries(answers)) {
+    await ask({ forceRefresh: true })
+    clock.advance(LIFETIME)
+    const isTaken = name === 'what is in it'
+    provider.failNext('token', answer({ expires_in: null, scope: null, id_token: null }))
+    const copy = cookie()
+    const [one, two] = await Promise.all([ask(), send('/token', copy)])
+    for (const { statusCode, body } of [one, two]) t.equal(statusCode, isTaken ? 200 : 503, `${name}: ${body}`)
+    if (isTaken) t.match(one.json(), { expiresAt: null, scope: SCOPE_IN_ORDER })
+    clock.advance(LIFETIME)
+    t.equal((await ask()).statusCode, 200)
+    t.equal(provider.reuses, 0)
+  }
+})
+
+t.test('promise 4: what is no refresh token, or no new one, is not kept', async t => {
+  for (const refreshToken of ['line\nfeed', 'ümlaut', '', null, undefined]) {
+    const { ask, provider, clock } = await buildTokenSite(t)
+    provider.rotation = false
+    await ask({ forceRefresh: true })
+    const before = provider.refreshes.at(-1)!.params.get('refresh_token')
+    provider.failNext('token', { json: { token_type: 'mac', refresh_token: refreshToken } })
+    t.equal((await ask({ forceRefresh: true })).statusCode, 503)
+    clock.advance(2)
+    t.equal((await ask({ forceRefresh: true })).statusCode, 200)
+    t.equal(provider.refreshes.at(-1)!.params.get('refresh_token'), before)
   }
 })

@@ -60,7 +60,6 @@ t.test('ID tokens that come with a refresh', { skip: skipWithoutRedis }, async t
 
       t.test('C21 one that does not verify brings no token, and ends nothing', async t => {
         const { ask, provider, clock, isLoggedIn, browser, logs } = await build(t)
-        provider.reuseLeeway = Infinity
         for (const [what, forgery] of Object.entries(noise)) {
           const first = (await ask({ forceRefresh: true })).json().accessToken
           provider.forge('idToken', forgery)
@@ -71,10 +70,12 @@ t.test('ID tokens that come with a refresh', { skip: skipWithoutRedis }, async t
           t.ok(await isLoggedIn(), what)
           t.match((await browser.get('/me')).json().user, { sub: 'auth0|ada' })
           provider.heal()
+          clock.advance(2)
           const { accessToken } = (await ask()).json()
           t.not(accessToken, first)
           t.match(provider.tokenInfo(accessToken), { sub: 'auth0|ada' })
         }
+        t.equal(provider.reuses, 0, 'the next refresh token is kept')
         t.same([...provider.secrets].filter(secret => logs.text.includes(secret)), [], 'D15')
       })
 
@@ -140,4 +141,29 @@ t.test('an ID token too long for a URL is no hint at the logout', async t => {
   t.equal((await ask({ forceRefresh: true })).statusCode, 200)
   await browser.submit('/logout')
   t.equal(provider.logouts.at(-1)!.get('id_token_hint'), null)
+})
+
+t.test('C21 an iat that is older by no more than the clock tolerance is of a provider with several clocks', async t => {
+  const { provider, ask, isLoggedIn, clock } = await buildTokenSite(t, { isFrozen: true, auth0: { clockTolerance: 10 } })
+  for (const seconds of [2, 10]) {
+    provider.forgeNext('idToken', changed(() => ({ iat: now() - seconds })))
+    t.equal((await ask({ forceRefresh: true })).statusCode, 200, `${seconds} seconds`)
+  }
+  clock.advance(1)
+  provider.forgeNext('idToken', changed(() => ({ iat: now() - 12 })))
+  t.match((await ask({ forceRefresh: true })).json(), REFUSED, 'than the newest that was seen')
+  t.notOk(await isLoggedIn())
+})
+
+t.test('the refresh token beside an ID token that is not to be believed, and names somebody else, is not kept', async t => {
+  const { provider, ask, clock, isLoggedIn } = await buildTokenSite(t)
+  provider.reuseLeeway = Infinity
+  const before = () => provider.refreshes.at(-1)!.params.get('refresh_token')
+  provider.forgeNext('idToken', draft => signDraft({ ...draft, claims: { ...draft.claims, sub: 'auth0|mallory', exp: 1 } }))
+  t.equal((await ask({ forceRefresh: true })).statusCode, 503)
+  const used = before()
+  clock.advance(2)
+  t.ok(await isLoggedIn())
+  t.equal((await ask({ forceRefresh: true })).statusCode, 200)
+  t.equal(before(), used)
 })

@@ -118,6 +118,53 @@ t.test('D14 different things that are wanted of one session take turns; other se
   await slow
 })
 
+t.test('D14 within one process turns are in order, and none is asked for before it has come, however long that takes', async t => {
+  const clock = patchPerformance(t)
+  const names: string[] = []
+  const records = new MemoryRecords(10)
+  const leases: Leases = {
+    lease: async (...args) => {
+      names.push(args[0])
+      return records.lease(...args)
+    },
+    release: records.release.bind(records)
+  }
+  const session = new Session()
+  const renewals = new Renewals(leases)
+  const wanted = ['a', 'b', 'c', 'd']
+  const done: string[] = []
+  await Promise.all(wanted.map(async name => {
+    await renewals.run(session.keeper(), session.work({ name, during: () => clock.advance(20_000) })).catch(() => {})
+    done.push(name)
+  }))
+  t.same(done, wanted)
+  t.same(session.runs, [0, 1, 2, 3])
+  t.equal(names.length, 4)
+
+  const failing = renewals.run(session.keeper(), session.work({ name: 'failing', during: () => { throw new Error('it is away') } }))
+  const next = renewals.run(session.keeper(), session.work({ name: 'next' }))
+  await t.rejects(failing, /it is away/)
+  t.equal((await next).isOwn, true, 'whatever became of the one before')
+})
+
+t.test('work that never ends keeps no process alive', async t => {
+  const held = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length
+  const { renewals, session, work } = build()
+  const before = held()
+  const { opened, open } = gate()
+  const begun = gate()
+  const run = renewals.run(session.keeper(), work({
+    during: () => {
+      begun.open()
+      return opened
+    }
+  }))
+  await begun.opened
+  t.equal(held(), before)
+  open()
+  await run
+})
+
 t.test('D14 waits while another process is at it, and then finds the work done', async t => {
   const records = new MemoryRecords(10)
   const session = new Session()

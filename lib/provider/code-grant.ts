@@ -3,6 +3,7 @@ import type { LoginProof } from './authorization-request.ts'
 import { openidClient } from './client.ts'
 import { idTokenError, isFailedRequest, isIncompleteAnswer, providerError } from './failures.ts'
 import { verifyIdToken } from './id-token.ts'
+import { readAlong } from './read-along.ts'
 import { parseTokens, type TokenAnswer, type Tokens } from './token-answer.ts'
 
 /** What must be known of a login to finish it. */
@@ -27,8 +28,9 @@ export type LoginTokenAnswer = Tokens & { idToken: string }
 export async function redeemCode (
   configuration: Configuration, answer: URLSearchParams, login: StartedLogin, client: { clientId: string, clockTolerance: number }, proof: DPoPOptions
 ): Promise<{ claims: IDToken, tokens: LoginTokenAnswer }> {
+  const seen = await readAlong(configuration)
   const granted = await exchange(configuration, answer, login, proof)
-  const tokens = { ...parseTokens(granted, proof), idToken: granted.id_token as string }
+  const tokens = { ...parseTokens(granted, proof, seen.receivedAt), idToken: granted.id_token as string }
   const claims = granted.claims() as IDToken // an answer without one was refused
   verifyIdToken(tokens.idToken, claims, { ...client, ...login, accessToken: tokens.accessToken })
   return { claims, tokens }

@@ -11,7 +11,7 @@ import { createDpopKey, type DpopProofs } from './dpop.ts'
 import { ProviderFailure, providerError } from './failures.ts'
 import { introspectToken, type Introspected } from './introspection.ts'
 import type { LogoutParameters, ProviderPreset } from './presets.ts'
-import { redeemRefreshToken, type RefreshedLogin } from './refresh-grant.ts'
+import { redeemRefreshToken, type RefreshedLogin, type UnusableRefresh } from './refresh-grant.ts'
 import { revokeToken } from './revocation.ts'
 import { createSigner, failForKeys, toSigner, type Signer } from './signer.ts'
 import type { Tokens } from './token-answer.ts'
@@ -19,7 +19,7 @@ import { createUserInfo, type UserInfoPolicy } from './user-info.ts'
 
 export type { LoginProof } from './authorization-request.ts'
 export type { LoginTokenAnswer, StartedLogin } from './code-grant.ts'
-export type { RefreshedLogin } from './refresh-grant.ts'
+export type { RefreshedLogin, UnusableRefresh } from './refresh-grant.ts'
 export type { Signer } from './signer.ts'
 export type { Tokens } from './token-answer.ts'
 
@@ -71,7 +71,7 @@ export interface Provider {
   /** Redeems the code of an answer and verifies what comes back (OpenID Connect Core 1.0 §3.1.3). */
   finishLogin (answer: URLSearchParams, login: StartedLogin): Promise<FinishedLogin>
   /**
-   * Redeems a refresh token (RFC 6749 §6). `identity` is there when an ID token came with it.
+   * Redeems a refresh token (RFC 6749 §6). `identity` is there when an ID token came with it; with `failure` there is no more than the next refresh token.
    *
    * @param difference of what is wanted to what the login asked for
    * @throws {FST_AUTH0_REFRESH_TOKEN_REFUSED} 401
@@ -80,7 +80,7 @@ export interface Provider {
    * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503
    * @throws {FST_AUTH0_PROVIDER_FAILED} 502
    */
-  refresh (refreshToken: string, difference: TargetDifference, login: RefreshedLogin): Promise<{ tokens: Tokens, identity: Identity | null }>
+  refresh (refreshToken: string, difference: TargetDifference, login: RefreshedLogin): Promise<{ failure: null, tokens: Tokens, identity: Identity | null } | UnusableRefresh>
   /** Tells the provider that a refresh token is needed no more (RFC 7009). Never fails. */
   revoke (refreshToken: string): Promise<void>
   /**
@@ -159,8 +159,10 @@ export function createProvider (options: ProviderOptions, proofs: DpopProofs, lo
       // With the keys: an endpoint that is down or slow costs nobody the token, which may be good only once.
       const configuration = await provider.configurationWithKeys().catch(failForKeys)
       const parameters = { ...difference, ...audience === undefined ? {} : { [preset.audienceParameter]: audience } }
-      const { tokens, identity } = await redeemRefreshToken(configuration, refreshToken, parameters, login, options, await proofs.options(configuration, login.dpopKey))
-      return { tokens, identity: identity && { user: toUser(identity.claims), idToken: identity.idToken, issuedAt: identity.claims.iat } }
+      const refreshed = await redeemRefreshToken(configuration, refreshToken, parameters, login, options, await proofs.options(configuration, login.dpopKey))
+      if (refreshed.failure !== null) return refreshed
+      const { identity } = refreshed
+      return { ...refreshed, identity: identity && { user: toUser(identity.claims), idToken: identity.idToken, issuedAt: identity.claims.iat } }
     },
 
     async revoke (refreshToken) {

@@ -10,7 +10,8 @@ const TYPES = new Map(Object.entries({ bearer: 'Bearer', dpop: 'DPoP' } as const
  * which have a `!`, would be none.
  */
 const ACCESS_TOKEN = /^[\x21-\x7e]+$/
-const REFRESH_TOKEN = /^[\x20-\x7e]+$/ // RFC 6749 §A.17; it goes into a form
+/** RFC 6749 §A.17; it goes into a form. */
+export const REFRESH_TOKEN = /^[\x20-\x7e]+$/
 
 /** Tokens, as the token endpoint gave them. */
 export interface Tokens {
@@ -22,6 +23,8 @@ export interface Tokens {
   scope: string | null
   /** Seconds; `null` when the provider did not say. */
   expiresIn: number | null
+  /** When they came, in seconds since the epoch. */
+  receivedAt: number
 }
 
 /** What openid-client makes of an answer of the token endpoint. */
@@ -31,7 +34,7 @@ export type TokenAnswer = TokenEndpointResponse & TokenEndpointResponseHelpers
  * @param proof what was sent to bind the tokens to a key; then one that is not bound is refused (RFC 9449 §5)
  * @throws {FST_AUTH0_PROVIDER_FAILED} 502
  */
-export function parseTokens (granted: TokenAnswer, { DPoP: proof }: DPoPOptions): Tokens {
+export function parseTokens (granted: TokenAnswer, { DPoP: proof }: DPoPOptions, receivedAt: number): Tokens {
   const type = TYPES.get(granted.token_type)
   if (proof === undefined && type !== 'Bearer') throw unusable('"token_type" is not Bearer')
   if (proof !== undefined && type !== 'DPoP') throw unusable('"token_type" is not DPoP: let the provider bind tokens to keys, or leave option "dpop" out')
@@ -42,7 +45,8 @@ export function parseTokens (granted: TokenAnswer, { DPoP: proof }: DPoPOptions)
     type: type as Tokens['type'],
     refreshToken: granted.refresh_token ?? null,
     scope: granted.scope ?? null,
-    expiresIn: parseExpiresIn(granted.expires_in)
+    expiresIn: parseExpiresIn(granted.expires_in),
+    receivedAt
   }
 }
 

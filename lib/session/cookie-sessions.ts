@@ -10,7 +10,7 @@ import { present } from './renewals.ts'
 import type { Revocations } from './revocations.ts'
 import type { Seal } from './seal.ts'
 import { SessionMemory } from './session-memory.ts'
-import type { Login, NewLogin, Renewal, Session, Sessions } from './sessions.ts'
+import type { Login, NewLogin, Renewal, RenewedLogin, Session, Sessions } from './sessions.ts'
 import { isNewer, type Successors } from './successors.ts'
 
 /** What encrypted-cookie sessions need to know. Times in seconds. */
@@ -149,6 +149,11 @@ class CookieSession implements Session {
     if (isOwn || this.#pending !== null) this.#pending = this.#fit(this.#login)
     if (isOwn && this.#pending === null) this.#request.log.error({ err: this.#tooLarge(this.#login) }, 'renewed tokens do not fit the cookie: this login ends with them')
     return this.#login
+  }
+
+  verifyFits (renewed: RenewedLogin): void {
+    const login = { ...present(this.login), ...renewed }
+    if (this.#fit(login) === null) throw this.#tooLarge(login)
   }
 
   /** For an answer that can keep nothing any more: what others brought will do. */

@@ -41,6 +41,8 @@ export class Renewals<K extends Kept> {
   /** What could not be kept where logins are kept, for the next one to keep: a refresh token that is lost is a login that is lost. */
   readonly #unkept = new FifoMap<RenewedLogin>(MAX_UNKEPT, UNKEPT_FOR)
   readonly #underWay = new Map<string, Promise<Renewed<K>>>()
+  /** The end of what is under way for a session, and of all that waits for it here. */
+  readonly #turns = new Map<string, Promise<void>>()
 
   constructor (records: Pick<Records, 'lease' | 'release'>) {
     this.#records = records
@@ -58,9 +60,17 @@ export class Renewals<K extends Kept> {
       // It may have found that there was nothing to do, for somebody who wanted less.
       return isOwn || work.isDone(kept.login) ? { kept, isOwn: false } : this.run(keeper, work)
     }
-    const run = this.#runAlone(keeper, work).finally(() => this.#underWay.delete(name))
+    const run = this.#inTurn(keeper.name, () => this.#runAlone(keeper, work)).finally(() => this.#underWay.delete(name))
     this.#underWay.set(name, run)
     return run
+  }
+
+  /** After whatever this process began before for the same session, so that only processes have to wait for a lease. */
+  #inTurn<T> (session: string, run: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(session) ?? Promise.resolve()).then(run)
+    const end = turn.then(() => {}, () => {}).finally(() => { if (this.#turns.get(session) === end) this.#turns.delete(session) })
+    this.#turns.set(session, end)
+    return turn
   }
 
   async #runAlone (keeper: LoginKeeper<K>, work: Renewal): Promise<Renewed<K>> {
@@ -115,7 +125,7 @@ export class Renewals<K extends Kept> {
       if (performance.now() > waitsUntil) throw new FST_AUTH0_PROVIDER_UNAVAILABLE()
       await delay(POLL * (1 + Math.random()))
     }
-    const timer = setInterval(() => hold().catch(() => {}), LEASE / 3) // once it is lost, `replace` sees what others did
+    const timer = setInterval(() => hold().catch(() => {}), LEASE / 3).unref() // once it is lost, `replace` sees what others did
     return async () => {
       clearInterval(timer)
       await this.#records.release(name, owner).catch(() => {}) // it ends by itself

@@ -212,6 +212,12 @@ export interface Session {
    * @throws what the work throws
    */
   renew (work: Renewal): Promise<Login>
+  /**
+   * Verifies that there is room for a renewal. There where it is limited.
+   *
+   * @throws {FST_AUTH0_SESSION_TOO_LARGE} 507
+   */
+  verifyFits? (renewed: RenewedLogin): void
   /** Merges fields into `data`; `undefined` removes one. */
   update (data: Record<string, unknown>): Promise<void>
   /**

@@ -183,8 +183,9 @@ class StoreSession implements Session {
     this.#isPrivate = true
     this.#endedCookie = sentCookieOf(this.#request)
     const stored = handle.failure === null ? this.#open(handle) : null
+    const newest = stored && readLogin(this.#services, handle.session).catch(() => null) // another request may have renewed it
     await destroySession(this.#request)
-    return stored && stored.login
+    return (await newest ?? stored)?.login ?? null
   }
 
   commit (reply: AnyReply): void {

@@ -6,7 +6,7 @@ import {
 import type { AnyRequest } from '../fastify.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { AccessToken, DpopKey, LoginTokens, Session } from '../session/sessions.ts'
-import { isFresh, isMisdirected, isValid, nameOfTarget, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
+import { isFresh, isMisdirected, isValid, targetOf, tokenFor, type TargetOptions } from './login-tokens.ts'
 import type { Refresh } from './refresh.ts'
 
 const JUST_RECEIVED = 10 // seconds; an API that takes no token so young takes none, and would have the provider asked for ever
@@ -74,9 +74,7 @@ export function createAccessTokens (refresh: Refresh): GiveToken {
     const fallback = present !== null && isValid(present) && present.token !== refused ? present : null
     if (login.tokens.refreshToken === null) return toGivenToken(login.tokens, fallback ?? missing(login.tokens))
     try {
-      const { tokens } = await session.renew({
-        ...refresh(target, request), name: nameOfTarget(target), isDone: login => isWanted(tokenFor(login.tokens, target))
-      })
+      const tokens = await refresh(session, request, { target, isWanted, hasValid: fallback !== null })
       return toGivenToken(tokens, tokenFor(tokens, target) as AccessToken)
     } catch (error) {
       if (fallback !== null && error instanceof FST_AUTH0_SESSION_WRITTEN) return toGivenToken(login.tokens, fallback)

@@ -130,14 +130,14 @@ function lifetimeOf ({ receivedAt, expiresAt }: AccessToken): number {
   return expiresAt === null ? ASSUMED_LIFETIME : expiresAt - receivedAt
 }
 
-function toAccessToken (target: Target, { accessToken, scope, expiresIn, type }: Tokens): AccessToken {
+function toAccessToken (target: Target, { accessToken, scope, expiresIn, type, receivedAt }: Tokens): AccessToken {
   return {
     ...target,
     token: accessToken,
     type,
     granted: scope ?? target.scope, // not said when it is what was asked for (RFC 6749 §5.1)
-    receivedAt: now(),
-    expiresAt: expiresIn === null ? null : now() + expiresIn,
+    receivedAt,
+    expiresAt: expiresIn === null ? null : receivedAt + expiresIn,
     spread: Math.floor(Math.random() * Math.min(MAX_SPREAD, (expiresIn ?? ASSUMED_LIFETIME) / 10))
   }
 }
