@@ -60,29 +60,36 @@ for (const [name, auth0] of Object.entries(kinds)) {
   t.test(`${name}: a login that is refused ends, though who asked has answered already`, async t => {
     const { cookie, provider, clock, send, isLoggedIn } = await build(t, auth0())
     clock.advance(LIFETIME)
-    let refuse = () => {}
+    const [asked, refused] = [new Moment(), new Moment()]
     provider.failNext('token', async () => {
-      await new Promise<void>(resolve => { refuse = resolve })
+      asked.come()
+      await refused.hasCome
       return says('invalid_grant')()
     })
     const hasty = send('/hasty', cookie())
-    await sleep(20)
+    await asked.hasCome
     const patient = send('/token', cookie())
     t.equal((await hasty).body, 'later')
-    refuse()
+    refused.come()
     t.match((await patient).json(), { statusCode: 401, code: 'FST_AUTH0_REFRESH_TOKEN_REFUSED' })
     t.notOk(await isLoggedIn())
     t.equal(provider.refreshes.length, 1)
   })
 
   t.test(`${name}: who has sent the headers gets what others brought, and spends nothing`, async t => {
-    const { cookie, provider, clock, send, keep } = await build(t, auth0())
+    const { cookie, provider, clock, send, keep, streams } = await build(t, auth0())
     const begun = cookie()
     t.match((await send('/stream', begun)).body, /^access-token/, 'the one that is there')
     clock.advance(LIFETIME)
+    const [sent, asks] = [new Moment(), new Moment()]
+    streams.push(async () => {
+      sent.come()
+      await asks.hasCome
+    })
     const stream = send('/stream', begun)
-    await sleep(20)
+    await sent.hasCome
     const { accessToken } = keep(await send('/token', begun)).json()
+    asks.come()
     t.equal((await stream).body, accessToken)
     t.equal(provider.refreshes.length, 1)
   })
@@ -116,7 +123,15 @@ for (const [name, auth0] of Object.entries(inCookies)) {
   })
 }
 
+/** Something that a test waits for, or brings about. */
+class Moment {
+  come = () => {}
+  readonly hasCome = new Promise<void>(resolve => { this.come = resolve })
+}
+
 async function build (t: Test, auth0: Auth0Options) {
+  /** What streams do between their headers and the rest. */
+  const streams: Array<() => Promise<void>> = []
   const site = await buildTokenSite(t, {
     auth0,
     routes: app => {
@@ -132,7 +147,7 @@ async function build (t: Test, auth0: Auth0Options) {
       })
       app.get('/stream', async (request, reply) => {
         async function * pieces () {
-          await sleep(60)
+          await streams.shift()?.()
           yield await request.auth0.getAccessToken().catch(error => error.code)
         }
         return reply.send(Readable.from(pieces()))
@@ -143,6 +158,7 @@ async function build (t: Test, auth0: Auth0Options) {
   const { port } = site.app.server.address() as AddressInfo
   return {
     ...site,
+    streams,
     /** As `send`, over a socket, without waiting for the answer. */
     open: async (path: string, cookie: string) => {
       const request = httpRequest({ port, path, headers: { cookie, 'x-forwarded-proto': 'https', 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' } })
