@@ -11,7 +11,7 @@ const TYPES = new Map(Object.entries({ bearer: 'Bearer', dpop: 'DPoP' } as const
  */
 const ACCESS_TOKEN = /^[\x21-\x7e]+$/
 /** RFC 6749 §A.17; it goes into a form. */
-export const REFRESH_TOKEN = /^[\x20-\x7e]+$/
+export const REFRESH_TOKEN: RegExp = /^[\x20-\x7e]+$/
 
 /** Tokens, as the token endpoint gave them. */
 export interface Tokens {
