@@ -85,6 +85,22 @@ t.test('what may be about one person makes nobody else wait', async t => {
   t.equal((await other.fetch('/token')).statusCode, 200, 'nor an overload that does not say for how long, when there is no token')
 })
 
+t.test('whoever succeeds ends the pause, for the others, too', async t => {
+  const { ask, provider, clock, newBrowser } = await buildTokenSite(t, { isFrozen: true })
+  const other = newBrowser()
+  await other.login('/login?returnTo=/me')
+  clock.advance(LIFETIME - 50)
+  provider.failNext('token', '500')
+  await ask()
+  await other.fetch('/token')
+  t.equal(provider.refreshes.length, 1)
+  clock.advance(1)
+  t.equal((await ask({ forceRefresh: true })).statusCode, 200)
+  const before = (await other.fetch('/token')).json().expiresAt
+  t.equal(before, clock.now() + LIFETIME)
+  t.equal(provider.refreshes.length, 3)
+})
+
 t.test('a pause is for the login that failed, or for everybody who has a token', async t => {
   const clock = travelInTime(t, { isFrozen: true })
   const pauses = new Pauses()
@@ -96,6 +112,7 @@ t.test('a pause is for the login that failed, or for everybody who has a token',
   pauses.begin('ada', false)
   t.throws(() => pauses.begin('ada', true), error)
   clock.advance(4)
+  pauses.begin('ada', false)
   pauses.begin('ada', true)
   t.throws(() => pauses.begin('ada', true), error, 'one asks')
   pauses.succeeded('ada')
@@ -111,6 +128,7 @@ t.test('a pause is for the login that failed, or for everybody who has a token',
 
   pauses.failed('bob', new FST_AUTH0_ACCESS_TOKEN_DENIED())
   pauses.failed('bob', new TypeError('a mistake'))
+  pauses.begin('bob', false)
   pauses.failed('bob', new FST_AUTH0_PROVIDER_FAILED())
   t.throws(() => pauses.begin('bob', true), { code: 'FST_AUTH0_PROVIDER_FAILED' })
 })

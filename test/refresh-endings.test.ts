@@ -275,7 +275,8 @@ t.test('D10 a refusal is not final when the login was refreshed by somebody else
 t.test('promise 2: who comes late with what a refresh brought does not write over what came first', async t => {
   const store = new MemoryStore()
   store.records.lease = async () => true
-  const { provider, clock, cookie, send, ask } = await buildTokenSite(t, { auth0: { session: { store } } })
+  let hooks = 0
+  const { provider, clock, cookie, send, ask } = await buildTokenSite(t, { auth0: { session: { store }, onRefresh: () => { hooks++ } } })
   provider.reuseLeeway = Infinity
   const other = await twin(t, provider, { session: { store } })
   clock.advance(LIFETIME)
@@ -287,6 +288,7 @@ t.test('promise 2: who comes late with what a refresh brought does not write ove
   t.same((await answer).json(), faster)
   t.same((await ask()).json(), faster)
   await delay(10)
+  t.equal(hooks, 0, 'nor is anything made of it')
   t.same(revokedTokens(provider), [], 'nothing is revoked: to many a provider all tokens of a login are one')
 })
 

@@ -170,13 +170,14 @@ t.test('promise 4: the next refresh token is kept, whatever else an answer has',
   }
 })
 
-t.test('promise 4: what is no refresh token, or no new one, is not kept', async t => {
-  for (const refreshToken of ['line\nfeed', 'ümlaut', '', null, undefined]) {
+t.test('promise 4: what is no refresh token, or comes with an error, is not kept', async t => {
+  const answers: Fault[] = ['line\nfeed', 'ümlaut', '', null, undefined].map(refreshToken => ({ json: { token_type: 'mac', refresh_token: refreshToken } }))
+  for (const answer of [...answers, () => Response.json({ error: 'invalid_request', refresh_token: 'of an error' }, { status: 400 })]) {
     const { ask, provider, clock } = await buildTokenSite(t)
     provider.rotation = false
     await ask({ forceRefresh: true })
     const before = provider.refreshes.at(-1)!.params.get('refresh_token')
-    provider.failNext('token', { json: { token_type: 'mac', refresh_token: refreshToken } })
+    provider.failNext('token', answer)
     t.equal((await ask({ forceRefresh: true })).statusCode, 503)
     clock.advance(2)
     t.equal((await ask({ forceRefresh: true })).statusCode, 200)

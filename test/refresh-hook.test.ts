@@ -84,10 +84,11 @@ t.test('onRefresh', { skip: skipWithoutRedis }, async t => {
           const lines = logs.lines.length
           t.equal((await ask()).statusCode, 200, wrong)
           t.equal(logs.lines.slice(lines).find(({ msg }) => msg === 'onRefresh failed')?.level, 50, wrong)
+          t.equal((await ask({ audience: OTHER })).statusCode, 200, `${wrong}: nor does it come back`)
           clock.advance(MINUTE)
           t.match((await browser.get('/me')).json().user, { sub: 'auth0|ada', plan: 'free' }, wrong)
         }
-        t.equal(provider.refreshes.length, Object.keys(wrongs).length)
+        t.equal(provider.refreshes.length, 2 * Object.keys(wrongs).length)
         t.equal(provider.reuses, 0)
       })
 

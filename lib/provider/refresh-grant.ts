@@ -58,7 +58,7 @@ export async function redeemRefreshToken (
     const granted = await exchange(configuration, refreshToken, parameters, proof)
     return { failure: null, ...verify(granted, parseTokens(granted, proof, seen.receivedAt), login, { ...client, startedAt }) }
   } catch (error) {
-    if (error instanceof FST_AUTH0_REFRESH_TOKEN_REFUSED || seen.refreshToken === null || seen.refreshToken === refreshToken || isOfAnother(seen, login)) throw error
+    if (error instanceof FST_AUTH0_REFRESH_TOKEN_REFUSED || seen.refreshToken === null || isOfAnother(seen, login)) throw error
     return { failure: error as Error, refreshToken: seen.refreshToken }
   }
 }
