@@ -268,6 +268,28 @@ t.test('what onRefresh made of a user is kept once the store is back', async t =
   t.match((await browser.get('/me')).json().user, { plan: 'pro' })
 })
 
+t.test('a session that ends at the moment in which what onRefresh made is kept has ended', async t => {
+  const store = new MemoryStore()
+  const { replaceLogin } = store.records
+  const { ask, clock, provider, isLoggedIn, logs } = await buildTokenSite(t, {
+    auth0: {
+      session: { store },
+      onRefresh: ({ user }) => {
+        user.plan = 'pro'
+        store.records.replaceLogin = async (session, ...more) => {
+          await store.records.end(session)
+          return replaceLogin.call(store.records, session, ...more)
+        }
+      }
+    }
+  })
+  clock.advance(LIFETIME)
+  t.equal((await ask()).statusCode, 200)
+  t.ok(logs.lines.some(({ msg, err }) => msg === 'onRefresh failed' && err?.code === 'FST_AUTH0_LOGIN_REQUIRED'))
+  t.notOk(await isLoggedIn())
+  t.same(provider.callsTo('revocation'), [], 'who ended it has seen to that')
+})
+
 t.test('onRefresh is called for each refresh, also for two of one request', async t => {
   let calls = 0
   const { browser } = await buildTokenSite(t, {
@@ -299,6 +321,10 @@ t.test('tokens are as old as their arrival, however long a hook takes', async t 
   const wait = () => { site.clock.advance(100) }
   const site: Awaited<ReturnType<typeof buildTokenSite>> = await buildTokenSite(t, { isFrozen: true, auth0: { onRefresh: wait } })
   const agrees = (json: { accessToken: string, expiresAt: number }) => t.equal(json.expiresAt, site.provider.tokenInfo(json.accessToken)?.expiresAt)
+  site.provider.failNext('token', ({ honest }) => {
+    wait()
+    return honest()
+  })
   agrees((await site.ask({ forceRefresh: true })).json())
 
   let hook = () => {}
