@@ -34,7 +34,7 @@ const remedies: Array<[remedy: string, codes: string[]]> = [
     'LOGIN_REQUIRED', 'STEP_UP_REQUIRED', 'STEP_UP_FAILED', 'LOGIN_DENIED', 'ORGANIZATION_MISMATCH', 'LOGIN_EXPIRED', 'CALLBACK_INVALID',
     'PROVIDER_UNAVAILABLE', 'PROVIDER_FAILED', 'TOO_MANY_SESSIONS', 'ID_TOKEN_INVALID'
   ]],
-  ['/logout', ['FORBIDDEN', 'LOGIN_REFUSED', 'LOGOUT_INCOMPLETE']]
+  ['/logout', ['FORBIDDEN', 'SCOPE_MISSING', 'LOGIN_REFUSED', 'LOGOUT_INCOMPLETE']]
 ]
 for (const [remedy, codes] of remedies) {
   t.test(`what may help stands on the page: ${remedy}`, async t => {
