@@ -135,13 +135,9 @@ class ForeignSession implements Session {
   }
 
   async renew (work: Renewal): Promise<Login> {
+    this.#assertUnwritten()
     const before = present(this.login)
     const { store, successors, revocations } = this.#services
-    if (this.#isWritten) {
-      const newest = await successors.load(before)
-      if (!work.isDone(newest)) throw new FST_AUTH0_SESSION_WRITTEN() // this answer can keep nothing any more
-      return newest
-    }
     const { renewed, isOwn } = await successors.renew(before, work, {
       isOver: async () => !await isStored(this.#session, store) || await revocations?.areAny(before) === true,
       end: async () => this.#end(),
