@@ -174,7 +174,7 @@ const sockets: Array<[name: string, lines: (token: string) => string[], statusCo
   ['a token, then another', token => [`Authorization: Bearer ${token}`, 'authorization: Bearer x'], 400],
   ['a token, then Basic', token => [`Authorization: Bearer ${token}`, 'AUTHORIZATION: Basic YWRhOnBhc3N3b3Jk'], 400],
   ['Basic, then a token: the first one counts', token => ['Authorization: Basic YWRhOnBhc3N3b3Jk', `Authorization: Bearer ${token}`], 401],
-  ['100 KB: Node takes no such header', () => [`Authorization: Bearer ${'x'.repeat(100_000)}`], 431]
+  ['20 KB: Node takes no such header', () => [`Authorization: Bearer ${'x'.repeat(20_000)}`], 431] // all in one piece: of more, Node may close before the rest arrives
 ]
 t.test('J5 headers over a real socket', async t => {
   const { app, provider } = await build(t)
