@@ -32,9 +32,9 @@ export function createBoundFetch (fetch: typeof globalThis.fetch, proofs: DpopPr
       first = await fetch(href, { ...init, headers: withProof(init.headers, headers), redirect }).catch(error => { throw failure = error })
       return first
     }
-    const DPoP = await proofs.handle(configuration, key)
+    const proof = await proofs.options(configuration, key)
     try {
-      return await openid.fetchProtectedResource(configuration, accessToken, url, init.method ?? 'GET', null, new Headers(), { DPoP })
+      return await openid.fetchProtectedResource(configuration, accessToken, url, init.method ?? 'GET', null, new Headers(), proof)
     } catch (error) {
       if (error instanceof openid.WWWAuthenticateChallengeError) return error.response
       throw failure ?? error

@@ -8,9 +8,7 @@ const REMEMBERED = 1000 // keys
 
 /** What a call proves the possession of a key with. */
 export interface DpopProofs {
-  /** For openid-client. */
-  handle (configuration: Configuration, key: DpopKey): Promise<DPoPHandle>
-  /** The same as options; nothing for tokens that are bound to no key. */
+  /** For openid-client; nothing for tokens that are bound to no key. */
   options (configuration: Configuration, key: DpopKey | undefined): Promise<DPoPOptions>
 }
 
@@ -30,15 +28,13 @@ export function createDpopProofs (): DpopProofs {
     return getDPoPHandle(configuration, await importKeyPair(key))
   }
 
-  function handle (configuration: Configuration, key: DpopKey): Promise<DPoPHandle> {
-    const handle = handles.get(key.x) ?? create(configuration, key)
-    handles.set(key.x, handle)
-    return handle
-  }
-
   return {
-    handle,
-    options: async (configuration, key) => key === undefined ? {} : { DPoP: await handle(configuration, key) }
+    async options (configuration, key) {
+      if (key === undefined) return {}
+      const handle = handles.get(key.x) ?? create(configuration, key)
+      handles.set(key.x, handle)
+      return { DPoP: await handle }
+    }
   }
 }
 

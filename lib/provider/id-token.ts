@@ -5,11 +5,9 @@ import {
   FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_ORGANIZATION_MISMATCH, FST_AUTH0_STEP_UP_FAILED
 } from '../errors.ts'
 import { ProviderFailure } from './failures.ts'
-import { parseJwt } from './strict-jwt.ts'
+import { LATEST_EXPIRY, MAX_SUBJECT, parseJwt } from './strict-jwt.ts'
 
 const MAX_AGE = 600 // seconds between issue and receipt; Entra ID dates its tokens five minutes back
-const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
-const LATEST_EXPIRY = 253_402_300_799 // the end of the year 9999
 
 /** What was asked for, and came with the ID token. */
 export interface Expectation {

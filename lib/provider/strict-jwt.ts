@@ -1,6 +1,11 @@
 import { isObject } from './document.ts'
 import { isTooDeep } from './nesting.ts'
 
+/** Of `sub`, characters (OpenID Connect Core 1.0 §2). */
+export const MAX_SUBJECT = 255
+/** Of `exp`: the end of the year 9999. */
+export const LATEST_EXPIRY = 253_402_300_799
+
 /** A signed token taken apart. */
 export interface ParsedJwt {
   header: Record<string, unknown>

@@ -1,11 +1,8 @@
 import { FST_AUTH0_ACCESS_TOKEN_INVALID } from '../errors.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { Jwks, KeySet } from '../provider/key-set.ts'
-import { parseJwt, type ParsedJwt } from '../provider/strict-jwt.ts'
-import { refuseExtensions, typeOf, verifyHmac, verifySigned, type Claims, type SignedExpectation } from './signed-claims.ts'
-
-const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
-const LATEST_EXPIRY = 253_402_300_799 // the end of the year 9999
+import { LATEST_EXPIRY, MAX_SUBJECT, parseJwt, type ParsedJwt } from '../provider/strict-jwt.ts'
+import { verifyHeader, verifyHmac, verifySigned, type Claims, type SignedExpectation } from './signed-claims.ts'
 
 /** Claims by which other tokens are known: of ID tokens (OpenID Connect Core 1.0 §2, §3.3.2.11) and of logout tokens (Back-Channel Logout 1.0 §2.4). */
 const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events']
@@ -41,7 +38,7 @@ export function parseAccessToken (token: string): ParsedJwt {
  * @see RFC 9068 §2, §4; RFC 8725 §3
  */
 export async function verifyAccessToken (token: string, { header }: ParsedJwt, { keys, mustBeTyped, ...expected }: AccessTokenExpectation): Promise<VerifiedClaims> {
-  verifyHeader(header, mustBeTyped)
+  verifyHeader(header, 'at+jwt', mustBeTyped, invalid)
   const { claims, jwks } = keys instanceof Uint8Array
     ? { claims: await verifyHmac(token, keys, expected, invalid), jwks: null }
     : await verifySigned(token, keys, expected, invalid)
@@ -50,14 +47,6 @@ export async function verifyAccessToken (token: string, { header }: ParsedJwt, {
   refuseIf(Number(exp) > LATEST_EXPIRY, '"exp" is no time')
   for (const name of FOREIGN_CLAIMS) refuseIf(name in claims, `"${name}", as other tokens have`)
   return { claims: claims as VerifiedClaims['claims'], jwks }
-}
-
-/** Another type of token is none of ours, though its issuer signed it (RFC 8725 §3.11). */
-function verifyHeader (header: Claims, mustBeTyped: boolean): void {
-  const type = typeOf(header)
-  const isUntyped = type === undefined || type === 'jwt'
-  refuseIf(type !== 'at+jwt' && (mustBeTyped || !isUntyped), 'another type of token')
-  refuseExtensions(header, invalid)
 }
 
 function refuseIf (isWrong: boolean, reason: string): void {

@@ -2,16 +2,14 @@ import { FST_AUTH0_LOGOUT_TOKEN_INVALID } from '../errors.ts'
 import { isObject } from '../provider/document.ts'
 import { ProviderFailure } from '../provider/failures.ts'
 import type { KeySet } from '../provider/key-set.ts'
-import { parseJwt } from '../provider/strict-jwt.ts'
-import { isAsymmetric, refuseExtensions, typeOf, verifySigned, type Claims } from './signed-claims.ts'
+import { LATEST_EXPIRY, MAX_SUBJECT, parseJwt } from '../provider/strict-jwt.ts'
+import { isAsymmetric, verifyHeader, verifySigned, type Claims } from './signed-claims.ts'
 
 /** Seconds after its issue for which a logout token is taken, whatever its `exp`. */
 export const LOGOUT_TOKEN_MAX_AGE = 300
 
 const MAX_LENGTH = 16 * 1024 // characters
-const MAX_SUBJECT = 255 // characters (OpenID Connect Core 1.0 §2)
 const MAX_ID = 1024 // characters
-const LATEST_EXPIRY = 253_402_300_799 // the end of the year 9999
 
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
@@ -45,7 +43,7 @@ export interface LogoutToken {
  */
 export async function verifyLogoutToken (token: string, expected: LogoutTokenExpectation): Promise<LogoutToken> {
   refuseIf(typeof token !== 'string' || token.length > MAX_LENGTH, 'not text, or too long') // before anything is decoded
-  verifyHeader(parseJwt(token, invalid).header, expected.mustBeTyped)
+  verifyHeader(parseJwt(token, invalid).header, 'logout+jwt', expected.mustBeTyped, invalid)
   const { issuer, clientId, algorithms, keys, clockTolerance } = expected
   const { claims } = await verifySigned(token, keys, {
     algorithms: algorithms.filter(isAsymmetric), issuer, audience: clientId, clockTolerance, maxAge: LOGOUT_TOKEN_MAX_AGE
@@ -58,14 +56,6 @@ export async function verifyLogoutToken (token: string, expected: LogoutTokenExp
   refuseIf('nonce' in claims, 'a "nonce", as ID tokens have')
   if (jti === null) throw invalid('no "jti"')
   return { jti, iat: Number(claims.iat), exp: Number(claims.exp), sid, sub }
-}
-
-/** Another type of token is none of ours, though the provider signed it (§4.1; RFC 8725 §3.11). */
-function verifyHeader (header: Claims, mustBeTyped: boolean): void {
-  const type = typeOf(header)
-  const isUntyped = type === undefined || type === 'jwt'
-  refuseIf(type !== 'logout+jwt' && (mustBeTyped || !isUntyped), 'another type of token')
-  refuseExtensions(header, invalid)
 }
 
 function parseId (claims: Claims, name: string, maxLength: number): string | null {

@@ -89,14 +89,23 @@ export function refuseExtensions ({ crit, b64 }: Claims, invalid: Invalid): void
   if (crit !== undefined || b64 !== undefined) throw invalid('an extension that nobody here understands (RFC 7515 §4.1.11; RFC 7797)')
 }
 
-/** What a header says that a token is, in lower case and short (RFC 7515 §4.1.9); anything where that is no text. */
-export function typeOf ({ typ }: Claims): unknown {
-  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+/**
+ * Refuses a token that says that it is of another type than it should: none of ours, though its issuer signed it (RFC 8725 §3.11).
+ *
+ * @param type in lower case, without `application/` (RFC 7515 §4.1.9)
+ * @param mustBeTyped else `JWT` or none will do
+ */
+export function verifyHeader (header: Claims, type: string, mustBeTyped: boolean, invalid: Invalid): void {
+  const { typ } = header
+  const said = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
+  const isUntyped = said === undefined || said === 'jwt'
+  if (said !== type && (mustBeTyped || !isUntyped)) throw invalid('another type of token')
+  refuseExtensions(header, invalid)
 }
 
 let loading: Promise<typeof Jose> | null = null
 
-/** Imported when first needed: it costs some 30 ms, and asking for it again would cost as much as a verification. */
+/** Imported when first needed: it costs some 30 ms. And once: where a loader has hooks, asking for it again costs more than a verification. */
 export function jose (): Promise<typeof Jose> {
   loading ??= import('jose')
   return loading

@@ -1,20 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { Draft, Json, SigningKey } from './id-tokens.ts'
+import type { Draft, TokenParties } from './id-tokens.ts'
 
 /** The API that access tokens are for, unless they are changed. */
 export const AUDIENCE = 'https://api.example.com'
 
-/** Who signs it, and of whom it speaks. */
-export interface AccessTokenParties {
-  issuer: string
-  clientId: string
-  clientSecret: string
-  key: SigningKey
-  user: Json
-}
-
 /** The draft of an access token for the API, as an honest provider makes it (RFC 9068 §2). */
-export function accessDraft ({ issuer, clientId, clientSecret, key, user }: AccessTokenParties): Draft {
+export function accessDraft ({ issuer, clientId, clientSecret, key, user }: TokenParties): Draft {
   const now = Math.floor(Date.now() / 1000)
   return {
     header: { alg: 'RS256', typ: 'at+jwt', kid: key.kid },

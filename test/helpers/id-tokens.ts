@@ -18,6 +18,15 @@ export interface Draft {
   clientSecret: string
 }
 
+/** Who signs a token, and whom it is for or speaks of. */
+export interface TokenParties {
+  issuer: string
+  clientId: string
+  clientSecret: string
+  key: SigningKey
+  user: Json
+}
+
 /** Changes to a draft, which is then signed as usual. */
 export interface DraftChange {
   header?: Json

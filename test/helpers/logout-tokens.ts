@@ -1,20 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { Draft, Json, SigningKey } from './id-tokens.ts'
+import type { Draft, TokenParties } from './id-tokens.ts'
 
 /** The event that makes a token one of logout (OpenID Connect Back-Channel Logout 1.0 §2.4). */
 export const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
-/** Who signs it, and for whom. */
-export interface LogoutTokenParties {
-  issuer: string
-  clientId: string
-  clientSecret: string
-  key: SigningKey
-  user: Json
-}
-
 /** The draft of a logout token of all sessions of the provider's user, as an honest provider sends it. */
-export function logoutDraft ({ issuer, clientId, clientSecret, key, user }: LogoutTokenParties): Draft {
+export function logoutDraft ({ issuer, clientId, clientSecret, key, user }: TokenParties): Draft {
   const now = Math.floor(Date.now() / 1000)
   return {
     header: { alg: 'RS256', typ: 'logout+jwt', kid: key.kid },
