@@ -30,6 +30,11 @@ export interface ActiveSessions {
   endOthers (request: AnyRequest): Promise<number>
 }
 
+/** Who brings an access token has no session, whatever cookies come with it. */
+function currentId ({ bringsToken, currentSession }: RequestAuth): string | null {
+  return bringsToken ? null : currentSession.id
+}
+
 export function createActiveSessions ({ directory }: Sessions, authOf: (request: AnyRequest) => RequestAuth): ActiveSessions {
   function known (): SessionDirectory {
     if (directory === null) throw new FST_AUTH0_STORE_REQUIRED('"session.redis"')
@@ -38,7 +43,7 @@ export function createActiveSessions ({ directory }: Sessions, authOf: (request:
 
   return {
     async list (sub, request) {
-      const current = request === undefined ? null : authOf(request).currentSession.id
+      const current = request === undefined ? null : currentId(authOf(request))
       return (await known().list(sub)).map(session => ({ ...session, current: session.id === current }))
     },
     end: async id => known().end(id),

@@ -131,6 +131,10 @@ export const FST_AUTH0_TRUST_PROXY_MISSING: ErrorClass =
 export const FST_AUTH0_STORE_REQUIRED: ErrorClass =
   createError('FST_AUTH0_STORE_REQUIRED', 'This needs sessions that the server knows: set option %s')
 
+/** A login, or a logout, where the plugin only takes access tokens. */
+export const FST_AUTH0_CLIENT_REQUIRED: ErrorClass =
+  createError('FST_AUTH0_CLIENT_REQUIRED', 'Nobody can log in here: only access tokens are taken. Give the plugin "clientId", "clientSecret", "secret" and "appBaseUrl"')
+
 /** Back-channel logout: the logout token does not verify (OpenID Connect Back-Channel Logout 1.0 §2.6). The log has the reason. */
 export const FST_AUTH0_LOGOUT_TOKEN_INVALID: ErrorClass =
   createError('FST_AUTH0_LOGOUT_TOKEN_INVALID', 'This is not a valid logout token', 400, undefined, false)

@@ -11,7 +11,7 @@ import { createErrorAnswer } from './error-answer.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
 import type { AnyRequest } from './fastify.ts'
 import { createRequireAuth, type RequireAuth } from './guard/require-auth.ts'
-import { createLogins } from './login.ts'
+import { createLogins, refuseLogin } from './login.ts'
 import { createLogout } from './logout.ts'
 import type { Auth0Options } from './options.ts'
 import { parseOptions } from './parse-options.ts'
@@ -74,25 +74,25 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const giveToken = createAccessTokens(createRefresh(config, provider))
   const api = config.api && createApi(config.api, config, provider, shared, app.log)
   const mustPrepare = sessions.mustFetch ? () => true : api && ((request: AnyRequest) => schemeOf(request) !== null)
-  const callers = { ...config, origins: addresses.origins, giveToken, bearerTokens: api?.bearerTokens ?? null }
+  const callers = { ...config, origins: addresses.origins, giveToken, bearerTokens: api?.bearerTokens ?? null, mustPrepare: mustPrepare ?? (() => false) }
   const authOf = decorateRequest(app, config.name, mustPrepare, request => new RequestAuth(callers, sessions.open(request), request))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 
   const answerError = createErrorAnswer(config, addresses)
-  const logins = createLogins({ config, addresses, provider, transactions, sessionOf })
-  const logout = createLogout({ config, addresses, provider, sessionOf })
+  const logins = transactions && createLogins({ config, addresses, provider, transactions, sessionOf })
+  const logout = logins && createLogout({ config, addresses, provider, sessionOf })
   const fetchFromApi = createApiFetch(config.fetch, proofs)
   const handleBackchannelLogout = createBackchannelLogout({ config, provider, sessions, log: app.log })
-  const requireAuth = createRequireAuth({ ...config, addresses, logins, answerError, authOf })
+  const requireAuth = createRequireAuth({ ...config, addresses, startLogin: logins?.start ?? refuseLogin, answerError, authOf })
   const services: Auth0 = {
-    startInteractiveLogin: logins.start,
-    completeInteractiveLogin: logins.complete,
+    startInteractiveLogin: logins?.start ?? refuseLogin,
+    completeInteractiveLogin: logins?.complete ?? refuseLogin,
     getUser: request => authOf(request).user,
     getSession: request => authOf(request).session,
     getAccessToken: (request, options) => authOf(request).getAccessToken(options),
     getTokenSet: (request, options) => authOf(request).getTokenSet(options),
     fetch: (request, url, init) => fetchFromApi(authOf(request), url, init),
-    logout,
+    logout: logout ?? refuseLogin,
     requireAuth,
     routes: policies.list,
     handleBackchannelLogout,
@@ -104,10 +104,11 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   // What Fastify knows for every plugin, it does not apply to one that adds to the surrounding instance.
   const { prefix = '', logLevel, logSerializers: own } = options as RegisterOptions
   const logging = { ...logLevel && { logLevel }, logSerializers: { ...own, ...logSerializers } }
-  await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError, markOwn: policies.markOwn })
+  if (logins !== null && logout !== null) await app.register(routes, { prefix, ...logging, config, addresses, logins, logout, handleBackchannelLogout, answerError, markOwn: policies.markOwn })
   if (api !== null) await app.register(resourceMetadataRoute, { ...logging, api, markOwn: policies.markOwn })
   if (config.requirePolicy) app.addHook('onReady', async () => policies.requireAll())
-  app.addHook('onReady', async () => provider.prepare())
+  if (config.hasLogins) app.addHook('onReady', async () => provider.prepare())
+  else app.log.info('nobody logs in here, for no "clientId" was given: access tokens only')
   app.addHook('onClose', async () => provider.close())
 }
 

@@ -5,7 +5,7 @@ import type { Addresses } from './addresses.ts'
 import { parseAuthorizationParams } from './authorization-params.ts'
 import { parseCallbackAnswer } from './callback-answer.ts'
 import {
-  FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
+  FST_AUTH0_CLIENT_REQUIRED, FST_AUTH0_LOGIN_DENIED, FST_AUTH0_LOGIN_EXPIRED, FST_AUTH0_OPTIONS_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE,
   FST_AUTH0_SESSION_UNAVAILABLE, FST_AUTH0_STEP_UP_FAILED
 } from './errors.ts'
 import { publish } from './events.ts'
@@ -32,6 +32,11 @@ export interface LoginOptions {
   appState?: unknown
   /** Added to those of the options. */
   authorizationParams?: AuthorizationParams
+}
+
+/** In place of whatever begins or ends one, where nobody logs in. */
+export async function refuseLogin (): Promise<never> {
+  throw new FST_AUTH0_CLIENT_REQUIRED()
 }
 
 /** How a login ended. */

@@ -259,6 +259,8 @@ export interface ApiConfig {
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
   'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'requirePolicy' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  /** Whether people log in here; else only access tokens are taken, and there is no client, no secret and no route. */
+  readonly hasLogins: boolean
   readonly preset: ProviderPreset
   readonly clientId: string
   readonly clientSecret: string

@@ -3,9 +3,10 @@ import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
 import type { Auth0Options, Config } from './options.ts'
 import { parseApi } from './options/api.ts'
 import { DEFAULTS } from './options/defaults.ts'
+import { wantsLogins } from './options/logins.ts'
 import { refuseUnknownNames } from './options/names.ts'
 import { parseProvider } from './options/provider.ts'
-import { parsePrefix, parseRoutes } from './options/routes.ts'
+import { NO_ROUTES, parsePrefix, parseRoutes } from './options/routes.ts'
 import { parseSecrets } from './options/secrets.ts'
 import { parseCookie, parseSession } from './options/session.ts'
 import { parseStorage } from './options/storage.ts'
@@ -31,19 +32,22 @@ function parse (source: Source, instancePrefix: string): Config {
   refuseUnknownNames(source)
   const name = parseName(source)
   const prefix = parsePrefix(instancePrefix, source)
+  const hasLogins = wantsLogins(source)
   const redirectUri = parseRedirectUri(source)
-  const appBaseUrls = parseAppBaseUrls(source, redirectUri)
+  const appBaseUrls = parseAppBaseUrls(source, redirectUri, hasLogins)
   const isSecure = appBaseUrls.every(url => url.startsWith('https:'))
   const { store, maxSessions, revocations, knowsSessions } = parseStorage(source)
-  const routes = parseRoutes({ appBaseUrls, redirectUri, prefix, knowsSessions }, source)
+  const routes = hasLogins ? parseRoutes({ appBaseUrls, redirectUri, prefix, knowsSessions }, source) : NO_ROUTES
   const prefixed = (path: string | null) => path === null ? null : prefix + path
   const authorizationParams = parseParams(source)
-  const provider = parseProvider(source)
+  const provider = parseProvider(source, hasLogins)
+  const api = parseApi(source, { preset: provider.preset, hasLogins, appBaseUrls, instancePrefix })
   return {
     name,
+    hasLogins,
     ...provider,
-    api: parseApi(source, provider.preset),
-    secrets: parseSecrets(source),
+    api,
+    secrets: hasLogins || api?.dpopNonce === true ? parseSecrets(source) : [],
     appBaseUrls,
     isSecure,
     redirectUri,

@@ -81,6 +81,8 @@ export interface RequestAuthServices extends Pick<Config, 'session' | 'rolesClai
   giveToken: GiveToken
   /** `null`: access tokens are not accepted. */
   bearerTokens: BearerTokens | null
+  /** Whether something has to be asked before it can be told who is calling. */
+  mustPrepare (request: AnyRequest): boolean
 }
 
 /** Where somebody whom a guard admitted goes to log in once more, when the handler failed for want of that; `null` when it did not. */
@@ -95,6 +97,8 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   readonly isCrossSite: boolean
   /** Whether the request brings an access token; then its session is not looked at. */
   readonly bringsToken: boolean
+  /** Whether it can be told who is calling: not before the hooks of the plugin ran, where they have to ask. */
+  isPrepared: boolean
   /** Of the access token. */
   #verified: { claims: Readonly<User> } | { failure: Error } | null = null
   /** Of the guard that admitted the request. */
@@ -108,11 +112,13 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
     this.#request = request
     this.currentSession = session
     this.bringsToken = services.bearerTokens !== null && schemeOf(request) !== null
+    this.isPrepared = !services.mustPrepare(request)
     this.isCrossSite = !this.bringsToken && isCrossSite(request, services.origins) // no page can make a browser send somebody's token
   }
 
   /** Finds out beforehand what takes time, so that telling who is calling need not wait. Never fails: whoever asks is told. */
   async prepare (): Promise<void> {
+    this.isPrepared = true
     const { bearerTokens } = this.#services
     if (!this.bringsToken || bearerTokens === null) return this.currentSession.fetch?.()
     this.#verified = await bearerTokens(this.#request).then(claims => ({ claims }), failure => ({ failure: failure ?? new Error('nothing was thrown') })) // hooks may throw `null`

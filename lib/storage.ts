@@ -8,6 +8,7 @@ import type { CookieAttributes } from './session/cookies.ts'
 import { explainedStore } from './session/explained-store.ts'
 import { createForeignSessions } from './session/foreign-sessions.ts'
 import { loginCodec } from './session/login-codec.ts'
+import { NO_SESSIONS } from './session/no-sessions.ts'
 import { Revocations } from './session/revocations.ts'
 import { createSeal, type Codec, type Seal } from './session/seal.ts'
 import { claimSession, isRegistered, registerSession } from './session/session-plugin.ts'
@@ -28,7 +29,8 @@ const REMEMBERED_RENEWALS = 10_000 // under way at one time
 /** What is kept of logins and sessions: in the browser, in cookies of our own, and in a store where there is one. */
 export interface Storage {
   sessions: Sessions
-  transactions: LoginTransactions
+  /** `null`: nobody logs in. */
+  transactions: LoginTransactions | null
   /** What all processes have in common; `null`: nothing. */
   shared: Records | null
 }
@@ -37,7 +39,8 @@ type SealFor = (purpose: string, lifetime: number, codec?: Codec) => Seal
 
 /** @throws {FST_AUTH0_OPTIONS_INVALID} when something else on this server has the same cookies, or the same `request.session` */
 export async function createStorage (app: FastifyInstance, config: Config): Promise<Storage> {
-  const { name, preset, clientId, secrets, cookie, appBaseUrls } = config
+  const { name, hasLogins, preset, clientId, secrets, cookie, appBaseUrls } = config
+  if (!hasLogins) return { sessions: NO_SESSIONS, transactions: null, shared: await connectRevocations(app, config) }
   // Whatever else has the same secret: another instance, another client or another provider does not open our cookies.
   const realm = [name, preset.issuer.href, clientId]
   const sealFor: SealFor = (purpose, lifetime, codec) => createSeal(secrets, JSON.stringify([purpose, ...realm]), lifetime, codec)

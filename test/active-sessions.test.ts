@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { MemoryStore, type ActiveSession, type Auth0Options, type SessionOptions } from '../lib/index.ts'
 import { hashedName } from '../lib/session/revocations.ts'
 import type { SessionStore } from '../lib/store/session-store.ts'
+import { AUDIENCE } from './helpers/access-tokens.ts'
 import { buildApp, type BuildOptions } from './helpers/app.ts'
 import type { Browser } from './helpers/browser.ts'
 import { travelInTime } from './helpers/clock.ts'
@@ -242,6 +243,18 @@ interface Person {
 }
 
 /** Two hosts with one store. */
+t.test('a caller with an access token has no session among those, whatever cookies come with it', async t => {
+  const { app, browser, provider } = await buildApp(t, {
+    auth0: { session: { store: new MemoryStore() }, api: { audience: AUDIENCE } },
+    routes: app => app.get('/sessions', async request => app.auth0.sessions.list(SUB, request))
+  })
+  await browser.login()
+  const current = (list: ActiveSession[]) => list.map(({ current }) => current)
+  t.same(current((await browser.fetch('/sessions')).json()), [true])
+  const both = await app.inject({ url: '/sessions', headers: { cookie: `${NAME}=${browser.cookie(NAME)}`, authorization: `Bearer ${provider.accessToken()}` } })
+  t.same(current(both.json()), [false])
+})
+
 async function build (t: Test, redis: RedisServer | null, auth0: Auth0Options = {}, identity: { issuer?: string } = {}) {
   await redis?.command('FLUSHALL')
   const clock = redis === null ? travelInTime(t) : null

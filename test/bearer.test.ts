@@ -523,7 +523,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
   })
 }
 
-t.test('a hook from before this plugin comes too early to know: it lets nobody in', async t => {
+t.test('a hook from before this plugin comes too early to know: it lets nobody in, and says why', async t => {
   const early: unknown[] = []
   const { get, provider } = await build(t, {
     before: app => {
@@ -534,7 +534,7 @@ t.test('a hook from before this plugin comes too early to know: it lets nobody i
     },
     routes: app => app.get('/early', async () => 'in')
   })
-  t.match((await get('/early', provider.accessToken())).json(), { statusCode: 401, code: 'FST_AUTH0_ACCESS_TOKEN_INVALID' })
+  t.match((await get('/early', provider.accessToken())).json(), { statusCode: 500, code: 'FST_AUTH0_OPTIONS_INVALID', message: /A guard ran before it was known who is calling: register the plugin before/ })
   t.equal((await get('/api', provider.accessToken())).statusCode, 200, 'and who asked too early is told when it is known')
   t.same(early, [null])
 })

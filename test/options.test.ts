@@ -26,6 +26,7 @@ t.test('what is not given has the documented default', async t => {
     clientAuthMethod: 'client_secret_post',
     pushedAuthorizationRequests: false,
     dpop: false,
+    hasLogins: true,
     requirePolicy: false,
     userInfo: 'missing',
     httpTimeout: 5000,
@@ -107,6 +108,7 @@ t.test('every option is known, and arrives', async t => {
   t.equal(preset.issuer.href, `https://${domain}/`)
   t.same(config, {
     ...rest,
+    hasLogins: true,
     secrets,
     appBaseUrls: ['https://a.example.com/shop', 'https://b.example.com'],
     isSecure: true,

@@ -49,6 +49,44 @@ const hooks: Array<[name: string, add: (app: FastifyInstance) => unknown]> = [
   ["app.addHook('onRequest', app.requireAuth)", app => app.addHook('onRequest', app.requireAuth)],
   ["app.addHook('preHandler', app.requireAuth())", app => app.addHook('preHandler', app.requireAuth())]
 ]
+for (const [name, guard] of [['a plain', {}], ['a narrow', { roles: 'admin' }], ['an API\'s', { via: 'bearer' }]] as const) {
+  t.test(`${name} guard over the whole server, from before the plugin, lets everybody log in and out`, async t => {
+    const { app, browser, provider } = await buildApp(t, {
+      auth0: { api: { audience: 'https://api.example.com', resource: 'https://api.example.com' } },
+      before: app => app.addHook('onRequest', async (request, reply) => app.requireAuth(guard)(request, reply))
+    })
+    t.equal((await app.inject({ url: '/nowhere' })).statusCode, 401)
+    for (const authorization of [undefined, 'Bearer bad']) {
+      t.equal((await app.inject({ url: '/.well-known/oauth-protected-resource', ...authorization !== undefined && { headers: { authorization } } })).statusCode, 200)
+    }
+    const { statusCode } = await browser.navigate('/login')
+    t.equal(statusCode, { 'a plain': 200, 'a narrow': 403, "an API's": 401 }[name])
+    t.equal(provider.callsTo('token').length, 1)
+    t.match(await browser.get('/logout'), { statusCode: 303, location: { host: 'tenant.example.com' } })
+  })
+}
+
+t.test('a guard that is asked before it can be known who is calling says so, and lets nobody in', async t => {
+  const notReady = { statusCode: 500, code: 'FST_AUTH0_OPTIONS_INVALID' }
+  const { app, browser, provider } = await buildApp(t, {
+    auth0: { api: { audience: 'https://api.example.com' } },
+    before: app => app.addHook('onRequest', async (request, reply) => { if (request.url === '/early') await app.requireAuth(request, reply) }),
+    routes: app => app.get('/early', async () => 'in')
+  })
+  t.match((await app.inject({ url: '/early', headers: { authorization: `Bearer ${provider.accessToken()}` } })).json(), notReady)
+  t.equal((await app.inject({ url: '/early' })).statusCode, 401)
+
+  const { browser: revocable } = await buildApp(t, {
+    auth0: { revocations: {} },
+    before: app => app.addHook('onRequest', async (request, reply) => { if (request.url === '/early') await app.requireAuth(request, reply) }),
+    routes: app => app.get('/early', async () => 'in')
+  })
+  await revocable.login('/profile')
+  t.match((await revocable.fetch('/early')).json(), notReady)
+  await browser.login('/profile')
+  t.equal((await browser.fetch('/early')).body, 'in')
+})
+
 for (const [name, add] of hooks) {
   t.test(`guards a whole context and nothing beside it: ${name}`, async t => {
     const { browser } = await buildApp(t, {

@@ -1,3 +1,4 @@
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import auth0, { type ApiOptions, type Auth0Options } from '../lib/index.ts'
 import { PROOF_ALGORITHMS } from '../lib/verify/dpop-proof.ts'
@@ -94,6 +95,33 @@ t.test('J19 each instance tells of its own API; the first has the general place'
   t.match(await told(`${GENERAL}/one`), { resource: 'https://api.example.com/one', authorization_servers: ['https://tenant.example.com/'] })
   t.match(await told(`${GENERAL}/two`), { resource: 'https://api.example.com/two', authorization_servers: ['https://partners.example.com/'] })
   t.match(await told(GENERAL), { resource: 'https://api.example.com/one' })
+})
+
+t.test('J19 the general place is that of an API without a path, whichever comes first', async t => {
+  const { app } = await build(t, { resource: 'https://api.example.com/mcp' }, {
+    routes: app => app.register(auth0, { name: 'whole', domain: 'tenant.example.com', api: { audience: AUDIENCE, resource: 'https://api.example.com' } })
+  })
+  const told = async (path: string) => (await app.inject(path)).json().resource
+  t.equal(await told(`${GENERAL}/mcp`), 'https://api.example.com/mcp')
+  t.equal(await told(GENERAL), 'https://api.example.com')
+})
+
+t.test('J19 two APIs without a path are refused at boot', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(auth0, { domain: 'tenant.example.com', api: { audience: AUDIENCE, resource: 'https://api.example.com' } })
+  await t.rejects(async () => app.register(auth0, { name: 'other', domain: 'tenant.example.com', api: { audience: AUDIENCE, resource: 'https://other.example.com/' } }), {
+    message: /"api\.resource": another instance tells of an API at \/\.well-known\/oauth-protected-resource\. Give one of them a path/
+  })
+})
+
+t.test('J19 below a prefix, where no client looks, a resource is refused at boot', async t => {
+  for (const resource of ['https://api.example.com', 'https://api.example.com/v1']) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const ready = async () => app.register(async app => { await app.register(auth0, { domain: 'tenant.example.com', api: { audience: AUDIENCE, resource } }) }, { prefix: '/v1' })
+    await t.rejects(ready, { code: 'FST_AUTH0_OPTIONS_INVALID', message: /"api\.resource" needs the plugin on the root of the server: here all is below "\/v1", and clients look for \/\.well-known/ })
+  }
 })
 
 async function build (t: Test, api: Partial<ApiOptions>, options: BuildOptions = {}) {

@@ -1,3 +1,4 @@
+import type { AnyRequest } from '../fastify.ts'
 import type { Via } from '../request-auth.ts'
 import type { RequireAuthOptions } from './conditions.ts'
 
@@ -7,6 +8,14 @@ export interface GuardPolicy extends Omit<Readonly<RequireAuthOptions>, 'via'> {
   readonly name: string
   /** What it takes. */
   readonly via: readonly Via[]
+}
+
+/** What a route of ours says of itself. */
+export const OWN = 'plugin'
+
+/** Whether a request goes to a route of ours. They admit everybody: who cannot get to them cannot log in. */
+export function isOwn ({ routeOptions: { config } }: AnyRequest): boolean {
+  return (config as { auth0?: unknown } | undefined)?.auth0 === OWN
 }
 
 const POLICY: unique symbol = Symbol('policy')

@@ -12,11 +12,11 @@ import { publish } from '../events.ts'
 import type { AnyReply, AnyRequest } from '../fastify.ts'
 import type { Logins } from '../login.ts'
 import type { ApiConfig } from '../options.ts'
-import type { RequestAuth } from '../request-auth.ts'
+import type { RequestAuth, Via } from '../request-auth.ts'
 import type { Login, User } from '../session/sessions.ts'
 import { challengeFor, type ChallengedRoute } from './challenge.ts'
 import { compileConditions, compileScopes, type RequireAuthOptions } from './conditions.ts'
-import { guardPolicyOf, withPolicy, type GuardPolicy } from './guard-policy.ts'
+import { guardPolicyOf, isOwn, withPolicy, type GuardPolicy } from './guard-policy.ts'
 import { refusePrefetch } from './prefetch.ts'
 import { compileStepUp, GRACE, toLoginQuery } from './step-up.ts'
 
@@ -53,8 +53,9 @@ export interface GuardServices {
   clockTolerance: number
   /** `null`: access tokens are not accepted. */
   api: Pick<ApiConfig, 'resource' | 'dpop'> | null
+  hasLogins: boolean
   addresses: Addresses
-  logins: Logins
+  startLogin: Logins['start']
   answerError: ErrorAnswer
   authOf (request: AnyRequest): RequestAuth
 }
@@ -79,13 +80,14 @@ export function createRequireAuth (services: GuardServices): RequireAuth {
   return withPolicy(requireAuth as RequireAuth, guardPolicyOf(plainGuard) as GuardPolicy)
 }
 
-function createGuard ({ name, clockTolerance, api, addresses, logins, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
+function createGuard ({ name, clockTolerance, api, hasLogins, addresses, startLogin: start, answerError, authOf }: GuardServices, options: RequireAuthOptions): Guard {
   const isAdmitted = compileConditions(options)
   const scopes = compileScopes(options)
   const stepUp = compileStepUp(options, clockTolerance)
-  const { via = api === null ? 'session' : ['session', 'bearer'], optional: isOptional = false } = options
+  const { via = ways(api !== null, hasLogins), optional: isOptional = false } = options
   const takes = new Set([via].flat())
   if (api === null && takes.has('bearer')) throw new FST_AUTH0_OPTIONS_INVALID('- requireAuth: option "via" is "bearer", which needs option "api" of the plugin')
+  if (!hasLogins && takes.has('session')) throw new FST_AUTH0_OPTIONS_INVALID('- requireAuth: option "via" is "session", which needs logins: give the plugin "clientId", "clientSecret", "secret" and "appBaseUrl"')
   const route: ChallengedRoute = { realm: api?.resource ?? name, resourceMetadata: api?.resource == null ? null : resourceMetadataUrl(api.resource), scope: scopes.scope, stepUp: stepUp.demand, schemes: SCHEMES[api?.dpop ?? 'off'] }
   const organization: LoginQuery = options.organization === undefined ? {} : { organization: options.organization }
 
@@ -93,6 +95,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   // guard lets nobody through.
   return withPolicy<Guard>((request, reply) => {
     const caller = authOf(request)
+    if (!caller.isPrepared && !isOwn(request)) throw new FST_AUTH0_OPTIONS_INVALID('- A guard ran before it was known who is calling: register the plugin before hooks and contexts that guard')
     if (caller.bringsToken) return judgeToken(caller, request, reply)
     if (!takes.has('session')) return isOptional ? ADMITTED : refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_REQUIRED())
     const { login: anybody, failure } = look(caller)
@@ -116,7 +119,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
     if (tokenFailure !== null) return refuseToken(request, reply, tokenFailure)
     if (hasTokenInForm(request)) return refuseToken(request, reply, new FST_AUTH0_CREDENTIALS_INVALID({ cause: new Error('one access token in the header, and one in the form') }))
     const { user } = caller
-    if (user === null) return refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_INVALID()) // nobody looked at it
+    if (user === null) return refuseToken(request, reply, new FST_AUTH0_ACCESS_TOKEN_INVALID())
     if (!stepUp.isMet({ user, stepUp: {}, createdAt: 0 })) return refuseToken(request, reply, new FST_AUTH0_STEP_UP_REQUIRED())
     return judge(caller, user, request, error => refuseToken(request, reply, error))
   }
@@ -130,7 +133,8 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   }
 
   /** For a program: the error, and in a header what would help. */
-  function refuseToken (request: AnyRequest, reply: AnyReply, error: Error): never {
+  function refuseToken (request: AnyRequest, reply: AnyReply, error: Error): Promise<void> {
+    if (isOwn(request)) return ADMITTED
     challenge(request, reply, error)
     setHeaders(reply, error)
     reply.headers((error as { headers?: Record<string, string> }).headers ?? {})
@@ -145,6 +149,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
 
   /** A person who navigates goes to log in. Never one who sends a form: its contents would be lost on the way. */
   function sendToLogin (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery): Promise<void> {
+    if (isOwn(request)) return ADMITTED
     if (!isNavigation(request)) return refuse(request, reply, error, demand)
     tell(request, error)
     const address = loginRoute(request, demand)
@@ -159,7 +164,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   /** Where there is no login route to go to. */
   async function startLogin (request: AnyRequest, reply: AnyReply, demand: LoginQuery): Promise<string> {
     refusePrefetch(request)
-    const url = await logins.start(request, reply, { returnTo: pageOf(request), authorizationParams: { ...organization, ...demand } })
+    const url = await start(request, reply, { returnTo: pageOf(request), authorizationParams: { ...organization, ...demand } })
     return url.href
   }
 
@@ -169,6 +174,7 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
 
   /** For a browser our page, through `onError`; for all others an error, which is for the application's error handler. */
   function refuse (request: AnyRequest, reply: AnyReply, error: Error, demand: LoginQuery = {}): Promise<void> {
+    if (isOwn(request)) return ADMITTED
     setHeaders(reply, error)
     if (!wantsPage(request)) {
       if (error instanceof FST_AUTH0_LOGIN_REQUIRED) challenge(request, reply, error)
@@ -188,6 +194,11 @@ function createGuard ({ name, clockTolerance, api, addresses, logins, answerErro
   function pageOf (request: AnyRequest): string {
     return addresses.publicPath(request, request.originalUrl)
   }
+}
+
+/** What proves who is calling, unless a guard says otherwise. */
+function ways (takesTokens: boolean, hasLogins: boolean): readonly Via[] {
+  return [...hasLogins ? ['session' as const] : [], ...takesTokens ? ['bearer' as const] : []]
 }
 
 function setHeaders (reply: AnyReply, error: Error): void {

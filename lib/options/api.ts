@@ -1,4 +1,5 @@
 import type { ApiConfig, ApiIssuerConfig, ApiIssuerOptions, ApiOptions } from '../options.ts'
+import { resourceMetadataPath } from '../api/resource-metadata.ts'
 import { isAsymmetric } from '../verify/signed-claims.ts'
 import type { ProviderPreset } from '../provider/presets.ts'
 import { DEFAULTS } from './defaults.ts'
@@ -15,34 +16,46 @@ interface Common {
   acceptUntypedTokens: boolean | undefined
 }
 
-/** @param preset of the provider that people log in with */
-export function parseApi (source: Source, preset: ProviderPreset): ApiConfig | null {
+/** What else the API depends on. */
+interface Surroundings {
+  /** Of the configured provider. */
+  preset: ProviderPreset
+  hasLogins: boolean
+  appBaseUrls: readonly string[]
+  /** Of the Fastify instance. */
+  instancePrefix: string
+}
+
+export function parseApi (source: Source, { preset, hasLogins, appBaseUrls, instancePrefix }: Surroundings): ApiConfig | null {
   const { options, environment, report } = source
   if (options.api === undefined) return null
   const given: Partial<ApiOptions> = parseObject('api', options.api, report)
   const { audience = given.issuers === undefined ? environment.AUTH0_AUDIENCE : undefined, acceptUntypedTokens } = given
   if (audience === undefined && given.issuers === undefined) report('api.audience', 'is missing: give the identifier of the API, which has to be in "aud" of its tokens')
   if (given.issuers !== undefined && !(Array.isArray(given.issuers) && given.issuers.length > 0)) report('api.issuers', 'must be a list of issuers')
-  const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, report)]
+  const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, hasLogins, report)]
   if (own.length === 0 && given.algorithms !== undefined) report('api.algorithms', 'is of the configured provider: give "api.audience", too, or each of "api.issuers" algorithms of its own')
   const others = (Array.isArray(given.issuers) ? given.issuers : []).map((issuer, index) => parseOther(`api.issuers[${index}]`, issuer, { audience, acceptUntypedTokens }, report))
   verifyDistinct([...own, ...others], report)
+  const resource = given.resource === undefined ? null : parseResource(given.resource, instancePrefix, report)
+  const hasAddress = appBaseUrls.length > 0 || given.resource !== undefined || hasLogins
   return {
     issuers: [...own, ...others],
-    resource: given.resource === undefined ? null : parseResource(given.resource, report),
+    resource,
     scopesSupported: given.scopesSupported === undefined ? [] : parseNames('api.scopesSupported', given.scopesSupported, report),
     isCached: parseOneOf<boolean>('api.cache', given.cache, DEFAULTS.api.cache, [true, false], report),
     introspection: parseIntrospection(given.introspection, own, report),
-    dpop: parseOneOf('api.dpop', given.dpop, DEFAULTS.api.dpop, ['allowed', 'required', 'off'], report),
+    dpop: parseDpop(given.dpop, hasAddress, report),
     dpopNonce: parseOneOf<boolean>('api.dpopNonce', given.dpopNonce, DEFAULTS.api.dpopNonce, [true, false], report),
     isRevoked: parseIsRevoked(given.isRevoked, report)
   }
 }
 
-function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOptions>, preset: ProviderPreset, report: Report): ApiIssuerConfig {
+/** @param isOwn whether people log in there, too */
+function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOptions>, preset: ProviderPreset, isOwn: boolean, report: Report): ApiIssuerConfig {
   return {
     issuer: preset.issuer.href,
-    isOwn: true,
+    isOwn,
     audiences: parseNames('api.audience', audience, report),
     algorithms: parseAlgorithms('api', algorithms, report),
     secret: null,
@@ -105,12 +118,21 @@ function parseNames (name: string, given: unknown, report: Report): readonly str
 }
 
 /** @see RFC 9728 §1.2 */
-function parseResource (resource: unknown, report: Report): string | null {
+function parseResource (resource: unknown, instancePrefix: string, report: Report): string | null {
   const url = parseUrl('api.resource', resource, report)
   if (url !== null && isReadByOthers(url)) report('api.resource', 'must be https, or on this machine')
   // It goes into a header, and clients compare it character by character.
   if (url !== null && !/^[\x21\x23-\x5B\x5D-\x7E]+$/.test(String(resource))) report('api.resource', 'must be written as a browser sends it, without spaces, quotes and letters beyond ASCII')
+  if (url !== null && instancePrefix !== '') {
+    report('api.resource', `needs the plugin on the root of the server: here all is below "${instancePrefix}", and clients look for ${resourceMetadataPath(url.href)}`)
+  }
   return url === null ? null : String(resource)
+}
+
+/** A proof names the address that it is for (RFC 9449 §4.2 `htu`). */
+function parseDpop (given: ApiOptions['dpop'], hasAddress: boolean, report: Report): ApiConfig['dpop'] {
+  if (!hasAddress && (given === 'allowed' || given === 'required')) report('api.dpop', 'needs the address that clients call: give "api.resource" or "appBaseUrl"')
+  return parseOneOf('api.dpop', given, hasAddress ? DEFAULTS.api.dpop : 'off', ['allowed', 'required', 'off'], report)
 }
 
 function parseIntrospection (given: boolean | undefined, [own]: readonly ApiIssuerConfig[], report: Report): ApiConfig['introspection'] {

@@ -11,13 +11,17 @@ type ProviderConfig = Pick<Config,
 /** In place of a provider that was not given: a list of problems wants to be complete. */
 export const NONE: ProviderPreset = oidc('https://missing.invalid')
 
-/** Who the provider is, who we are to it, and how we talk to it. */
-export function parseProvider (source: Source): ProviderConfig {
+/**
+ * Who the provider is, who we are to it, and how we talk to it.
+ *
+ * @param hasLogins else we are no client of anybody
+ */
+export function parseProvider (source: Source, hasLogins: boolean): ProviderConfig {
   const { options, report } = source
   return {
-    preset: parsePreset(source),
-    clientId: parseText('clientId', 'AUTH0_CLIENT_ID', 'the "Client ID" of the application at the provider', source),
-    clientSecret: parseText('clientSecret', 'AUTH0_CLIENT_SECRET', 'the "Client Secret" of the application at the provider', source),
+    preset: hasLogins || acceptsOwn(source) ? parsePreset(source) : NONE,
+    clientId: !hasLogins ? '' : parseText('clientId', 'AUTH0_CLIENT_ID', 'the "Client ID" of the application at the provider', source),
+    clientSecret: !hasLogins ? '' : parseText('clientSecret', 'AUTH0_CLIENT_SECRET', 'the "Client Secret" of the application at the provider', source),
     clientAuthMethod: parseOneOf('clientAuthMethod', options.clientAuthMethod, DEFAULTS.clientAuthMethod, ['client_secret_post', 'client_secret_basic'], report),
     pushedAuthorizationRequests: parseOneOf<boolean>('pushedAuthorizationRequests', options.pushedAuthorizationRequests, DEFAULTS.pushedAuthorizationRequests, [true, false], report),
     dpop: parseOneOf<boolean>('dpop', options.dpop, DEFAULTS.dpop, [true, false], report),
@@ -31,8 +35,14 @@ export function parseProvider (source: Source): ProviderConfig {
 function parseText (name: 'clientId' | 'clientSecret', variable: string, what: string, source: Source): string {
   const given: unknown = source.options[name] ?? source.environment[variable]
   if (typeof given === 'string' && given !== '') return given
-  source.report(name, `is missing: give ${what}, ${fromOptionOr(variable, source)}`)
+  const orNot = source.options.api === undefined ? '' : '. A server that only takes access tokens needs no option of logins at all'
+  source.report(name, `is missing: give ${what}, ${fromOptionOr(variable, source)}${orNot}`)
   return ''
+}
+
+/** Whether access tokens of the configured provider are accepted, and not only those of `api.issuers`. */
+function acceptsOwn ({ options: { api } }: Source): boolean {
+  return api?.audience !== undefined || api?.issuers === undefined
 }
 
 /** What is given as option wins over both variables. */

@@ -3,6 +3,9 @@ import { DEFAULTS } from './defaults.ts'
 import type { Source } from './source.ts'
 import { parseObject } from './values.ts'
 
+/** Of a server where nobody logs in. */
+export const NO_ROUTES: RoutePaths = { login: null, callback: null, logout: null, backchannelLogout: null }
+
 /** Where a login comes back to, as far as that is settled already. */
 export interface Home {
   appBaseUrls: readonly string[]

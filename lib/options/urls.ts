@@ -19,10 +19,11 @@ export function parseRedirectUri ({ options, environment, report }: Source): str
   return given === undefined ? null : parseUrl('redirectUri', given, report)?.href ?? null
 }
 
-/** The application's own base URLs, without a slash behind. Empty when there is a problem. */
-export function parseAppBaseUrls (source: Source, redirectUri: string | null): readonly string[] {
+/** The application's own base URLs, without a slash behind. Empty when there is a problem, or where they need not be given. */
+export function parseAppBaseUrls (source: Source, redirectUri: string | null, isNeeded: boolean): readonly string[] {
   const { options, environment, report } = source
   const given: unknown = options.appBaseUrl ?? environment.APP_BASE_URL ?? (redirectUri === null ? undefined : new URL(redirectUri).origin)
+  if (given === undefined && !isNeeded) return []
   if (given === undefined || given === '' || (Array.isArray(given) && given.length === 0)) {
     report('appBaseUrl', `is missing: give the public URL of this application, such as "http://localhost:3000", ${fromOptionOr('APP_BASE_URL', source)}`)
     return []

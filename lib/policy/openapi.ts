@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
+import { OWN } from '../guard/guard-policy.ts'
 import { describedSchema } from './described-schema.ts'
 import { guardsOf } from './guards-of.ts'
 import type { SecuritySchemes } from './security-schemes.ts'
@@ -53,7 +54,7 @@ export function createOpenapi (routes: readonly WatchedRoute[], schemes: Securit
     described = null
   }
 
-  return route => { route.config = { ...route.config, ...{ auth0: 'plugin', swaggerTransform } as object } }
+  return route => { route.config = { ...route.config, ...{ auth0: OWN, swaggerTransform } as object } }
 }
 
 /**

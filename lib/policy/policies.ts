@@ -24,7 +24,7 @@ interface Shared {
 const SHARED: unique symbol = Symbol('policies')
 
 /** Watches from now on which routes are defined, to tell who may use them: applications, and documents of @fastify/swagger. */
-export function createPolicies (app: FastifyInstance, config: Pick<Config, 'name' | 'cookie' | 'api' | 'routes'>): Policies {
+export function createPolicies (app: FastifyInstance, config: Pick<Config, 'name' | 'hasLogins' | 'cookie' | 'api' | 'routes'>): Policies {
   const { watched, schemes, markOwn } = (app as { [SHARED]?: Shared })[SHARED] ?? share(app, Object.values(config.routes).some(path => path !== null))
   Object.assign(schemes, securitySchemes(config))
   return { list: () => listRoutes(watched.routes), requireAll: () => requirePolicies(watched), markOwn }

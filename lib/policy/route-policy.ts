@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { GuardPolicy } from '../guard/guard-policy.ts'
+import { OWN, type GuardPolicy } from '../guard/guard-policy.ts'
 import { guardsOf } from './guards-of.ts'
 import type { WatchedRoute } from './watched-routes.ts'
 
@@ -10,7 +10,7 @@ export type StatedPolicy = 'public' | 'custom'
  * Who may use a route: what its guard demands, or each of its guards; `public`: anybody, on purpose; `custom`: whom the application admits by other means;
  * `plugin`: a route of ours; `null`: nobody said.
  */
-export type RoutePolicy = GuardPolicy | readonly GuardPolicy[] | StatedPolicy | 'plugin' | null
+export type RoutePolicy = GuardPolicy | readonly GuardPolicy[] | StatedPolicy | typeof OWN | null
 
 /** A route of the server. */
 export interface ListedRoute {
@@ -19,7 +19,7 @@ export interface ListedRoute {
   policy: RoutePolicy
 }
 
-const STATED: readonly unknown[] = ['public', 'custom', 'plugin']
+const STATED: readonly unknown[] = ['public', 'custom', OWN]
 
 /** Lists routes, one for each method. The HEAD that Fastify adds to a GET goes with it, unless another policy is its. */
 export function listRoutes (routes: readonly WatchedRoute[]): ListedRoute[] {

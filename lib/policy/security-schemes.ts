@@ -14,9 +14,9 @@ export function schemeName (instance: string, via: Via): string {
  *
  * @see OpenAPI 3.1 §4.8.27
  */
-export function securitySchemes ({ name, cookie, api }: Pick<Config, 'name' | 'cookie' | 'api'>): SecuritySchemes {
+export function securitySchemes ({ name, hasLogins, cookie, api }: Pick<Config, 'name' | 'hasLogins' | 'cookie' | 'api'>): SecuritySchemes {
   return {
-    [schemeName(name, 'session')]: { type: 'apiKey', in: 'cookie', name: cookie.name, description: 'The session of a browser that logged in' },
+    ...hasLogins && { [schemeName(name, 'session')]: { type: 'apiKey', in: 'cookie', name: cookie.name, description: 'The session of a browser that logged in' } },
     ...api !== null && { [schemeName(name, 'bearer')]: accessToken(api) }
   }
 }
