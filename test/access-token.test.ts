@@ -23,18 +23,22 @@ const strict: AccessTokenExpectation = {
   mustBeTyped: true
 }
 const lenient = { ...strict, mustBeTyped: false }
+/** Without what only access tokens have. */
+const bare = { client_id: undefined, scope: undefined }
 const byOneKey = { ...strict, keys: keysOf([publicJwk(rsaKey('key-1'))]) }
 
 const SECRET = new TextEncoder().encode('0f9a3c7e5b1d2846f0e1d2c3b4a59687')
 const shared = { ...strict, keys: SECRET, algorithms: ['HS256'] }
-const hmac = (hash: string, secret: Uint8Array): Forge => ({ header, claims }) => {
-  const input = `${encode({ ...header, alg: `HS${hash.slice(3)}`, kid: undefined })}.${encode(claims)}`
+const hmac = (hash: string, secret: Uint8Array, more: Json = {}, change: Json = {}): Forge => ({ header, claims }) => {
+  const input = `${encode({ ...header, alg: `HS${hash.slice(3)}`, kid: undefined, ...more })}.${encode({ ...claims, ...change })}`
   return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`
 }
 
 const raw = (changed: (claims: string) => string): Forgery => ({ header, claims, key }) => signJwt({ header, key, payload: changed(JSON.stringify(claims)) })
 const ofHeader = (header: Json): Forgery => ({ header })
 const ofClaims = (claims: Json): Forgery => ({ claims })
+
+const NO_SIGN = /nothing says that it is an access token/
 
 // What is accepted
 
@@ -53,7 +57,13 @@ const accepted: Array<[name: string, forgery: Forgery, expected?: AccessTokenExp
   ['signed with the second key', ({ header, claims }) => signJwt({ payload: claims, header: { ...header, kid: 'key-2' }, key: rsaKey('key-2') })],
   ['with header members that nobody asks for', ofHeader({ jku: 'https://attacker.example/jwks.json', cty: 'x' })],
   ['without iat and jti, as some providers make them', ofClaims({ iat: undefined, jti: undefined })],
-  ['signed with a secret that both have', hmac('sha256', SECRET), shared]
+  ['that says no more than for whom it is, where both have a secret', hmac('sha256', SECRET, { typ: 'JWT' }, bare), { ...shared, mustBeTyped: false }],
+  ['signed with a secret that both have', hmac('sha256', SECRET), shared],
+  ...['scope', 'scp', 'client_id', 'cid', 'appid', 'gty', 'permissions'].map((name): [string, Forgery, AccessTokenExpectation] =>
+    [`without a type, that has ${name}`, { header: { typ: 'JWT' }, claims: { ...bare, [name]: 'x' } }, lenient]),
+  ['without a type, that was made for another', { header: { typ: 'JWT' }, claims: { ...bare, azp: 'a client' } }, lenient],
+  ['with a type, that has none of them', { claims: bare }],
+  ['that says itself that it is one', { header: { typ: 'JWT' }, claims: { typ: 'Bearer', token_use: 'access' } }, lenient]
 ]
 for (const [name, forgery, expected = strict] of accepted) {
   t.test(`accepts an access token ${name}`, async t => {
@@ -159,6 +169,11 @@ const refused: Array<[name: string, forgery: Forgery, reason: RegExp, expected?:
   ['J6 an ID token with at_hash', ofClaims({ at_hash: 'x' }), /"at_hash"/],
   ['J6 an ID token with c_hash', ofClaims({ c_hash: 'x' }), /"c_hash"/],
   ['J6 an ID token with s_hash', ofClaims({ s_hash: null }), /"s_hash"/],
+  ['J6 an ID token of a refresh, for an audience that is the client', { header: { typ: 'JWT' }, claims: { ...bare, aud: 'client', name: 'Ada' } }, NO_SIGN, { ...lenient, audience: 'client' }],
+  ['J6 an ID token that names its client', { header: { typ: 'JWT' }, claims: { ...bare, aud: ['client'], azp: 'client' } }, NO_SIGN, { ...lenient, audience: 'client' }],
+  ['J6 an ID token without typ', { header: { typ: undefined }, claims: { ...bare, aud: 'client' } }, NO_SIGN, { ...lenient, audience: 'client' }],
+  ...[{ typ: 'ID' }, { typ: 'Refresh' }, { typ: 'Offline' }, { typ: 'Logout' }, { token_use: 'id' }, { token_use: 'refresh_token' }]
+    .map((kind): [string, Forgery, RegExp, AccessTokenExpectation] => [`J6 a token that calls itself ${Object.values(kind)[0]}`, { header: { typ: 'JWT' }, claims: kind }, /its claims call it another token/, lenient]),
   ['J6 a logout token', { header: { typ: 'logout+jwt' }, claims: { events: { [LOGOUT_EVENT]: {} } } }, TYPE_WRONG, lenient],
   ['J6 a logout token, where typ JWT will do', { header: { typ: 'JWT' }, claims: { events: { [LOGOUT_EVENT]: {} } } }, /"events"/, lenient],
 

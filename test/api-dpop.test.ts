@@ -1,4 +1,5 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
+import http from 'node:http'
 import t, { type Test } from 'tap'
 import type { ApiOptions, Auth0Options } from '../lib/index.ts'
 import { PROOF_ALGORITHMS } from '../lib/verify/dpop-proof.ts'
@@ -146,8 +147,34 @@ t.test('K7 a proof is good once', async t => {
   t.equal((await call()).statusCode, 200)
   clock.advance(119)
   t.equal((await call({ claims: { jti } })).statusCode, 401, 'as long as one could be from before')
-  clock.advance(2)
+  clock.advance(3)
   t.equal((await call({ claims: { jti } })).statusCode, 200)
+})
+
+t.test('K7 a proof from the future is good once, too, to the end of its last second', async t => {
+  const { send, client, provider, clock } = await build(t, {}, {}, { isFrozen: true })
+  clock.advance(1 - Date.now() % 1000 / 1000) // a second begins
+  const accessToken = client.accessToken(provider)
+  const headers = { authorization: `DPoP ${accessToken}`, dpop: client.proof({ url: URL_OF_API, accessToken }, { claims: { iat: seconds() + 30 } }) }
+  t.equal((await send(headers)).statusCode, 200)
+  for (const later of [119.9, 0.6, 0.6]) {
+    clock.advance(later)
+    t.equal((await send(headers)).statusCode, 401, `${later} s later`)
+  }
+})
+
+t.test('K4 the first line of a request may name the whole address (RFC 9112 §3.2.2)', async t => {
+  const { app, client, provider } = await build(t)
+  const accessToken = client.accessToken(provider)
+  const { port } = new URL(await app.listen())
+  const status = (path: string, method = 'GET') => new Promise(resolve => {
+    const headers = { authorization: `DPoP ${accessToken}`, dpop: client.proof({ method, url: URL_OF_API, accessToken }) }
+    http.request({ port, method, path, headers }, response => resolve(response.resume().statusCode)).end()
+  })
+  t.equal(await status('http://10.0.0.1/api/messages?a=b'), 200)
+  t.equal(await status('http://10.0.0.1/api/others'), 401)
+  t.equal(await status('http://[/api/messages'), 400)
+  t.equal(await status('*', 'OPTIONS'), 401, 'of a whole server no proof can be')
 })
 
 t.test('K7 of twenty at once one passes', async t => {
@@ -162,14 +189,14 @@ t.test('K7 nor on another host, where both have the same Redis', { skip: skipWit
   const redis = await startRedis(t)
   for (const auth0 of [{ revocations: { redis: redis.url } }, { session: { redis: redis.url } }]) {
     const provider = new Provider()
-    const [one, two] = [await build(t, {}, { ...auth0 }, provider), await build(t, {}, { ...auth0 }, provider)]
+    const [one, two] = [await build(t, {}, { ...auth0 }, { provider }), await build(t, {}, { ...auth0 }, { provider })]
     const accessToken = one.client.accessToken(provider)
     const headers = { authorization: `DPoP ${accessToken}`, dpop: one.client.proof({ url: URL_OF_API, accessToken }) }
     t.equal((await one.send(headers)).statusCode, 200)
     t.equal((await two.send(headers)).statusCode, 401)
   }
   const provider = new Provider()
-  const site = await build(t, {}, { revocations: { redis: redis.url } }, provider)
+  const site = await build(t, {}, { revocations: { redis: redis.url } }, { provider })
   await redis.stop()
   const accessToken = site.client.accessToken(provider)
   const headers = { authorization: `DPoP ${accessToken}`, dpop: site.client.proof({ url: URL_OF_API, accessToken }) }
@@ -192,9 +219,9 @@ t.test('K8 with option api.dpopNonce proofs repeat a nonce of ours (RFC 9449 §9
   t.not(old.headers['dpop-nonce'], nonce)
   t.equal((await send({ authorization: `Bearer ${provider.accessToken()}` })).statusCode, 200, 'those that are not bound need none')
 
-  const { call: elsewhere } = await build(t, { dpopNonce: true }, {}, provider, client)
+  const { call: elsewhere } = await build(t, { dpopNonce: true }, {}, { provider, client })
   t.equal((await elsewhere({ claims: { nonce: old.headers['dpop-nonce'] } })).statusCode, 200, 'another process with the same secret')
-  const { call: rotated } = await build(t, { dpopNonce: true }, { secret: ['another-secret-of-the-tests-0123456789', '5f0d9c81e7b24a63f1c8d02e9a7b4c65d3e8f10a2b7c4d96'] }, provider, client)
+  const { call: rotated } = await build(t, { dpopNonce: true }, { secret: ['another-secret-of-the-tests-0123456789', '5f0d9c81e7b24a63f1c8d02e9a7b4c65d3e8f10a2b7c4d96'] }, { provider, client })
   t.equal((await rotated({ claims: { nonce: old.headers['dpop-nonce'] } })).statusCode, 200, 'and one whose secret was rotated')
 })
 
@@ -226,8 +253,8 @@ function seconds (): number {
 }
 
 /** An API, and a client of it that has a key. */
-async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, provider = new Provider(), client = new DpopClient()) {
-  const clock = travelInTime(t)
+async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, { provider = new Provider(), client = new DpopClient(), isFrozen = false } = {}) {
+  const clock = travelInTime(t, { isFrozen })
   const { app, logs } = await buildApp(t, {
     provider,
     auth0: { ...auth0, api: { audience: AUDIENCE, ...api } },
@@ -238,12 +265,14 @@ async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Option
         preHandler: app.requireAuth({ via: 'bearer' }),
         handler: async ({ auth0: { via, user } }) => ({ via, sub: user?.sub })
       })
+      app.options('*', { preHandler: app.requireAuth({ via: 'bearer' }) }, async () => 'in')
     }
   })
   await connected(app)
   const send = (headers: Record<string, string | string[]>, { method = 'GET' as 'GET' | 'POST', path = '/api/messages' } = {}) =>
     app.inject({ method, url: path, headers })
   return {
+    app,
     clock,
     provider,
     client,

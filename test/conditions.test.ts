@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { FST_AUTH0_OPTIONS_INVALID, type Auth0Options, type RequireAuthOptions } from '../lib/index.ts'
+import { AUDIENCE } from './helpers/access-tokens.ts'
 import { buildApp } from './helpers/app.ts'
 import type { Json } from './helpers/id-tokens.ts'
 
@@ -129,6 +130,30 @@ t.test('finds permissions where option permissionsClaim says', async t => {
   provider.user = { ...provider.user, resource_access: { api: { roles: ['write'] } } }
   await browser.login()
   t.same((await browser.get('/me')).json().permissions, ['write'])
+})
+
+for (const thrown of [undefined, null, 0, '', false]) {
+  t.test(`a function that throws ${JSON.stringify(thrown)} admits nobody, to no hook behind either`, async t => {
+    const fail = () => { throw thrown }
+    for (const demand of [{ check: fail }, { claims: fail }, { claims: { sub: fail } }, { check: async () => fail() }]) {
+      const ran: string[] = []
+      const { app, browser, provider } = await buildApp(t, {
+        auth0: { api: { audience: AUDIENCE } },
+        routes: app => app.get('/admin', { preHandler: [app.requireAuth(demand), async () => { ran.push('next hook') }] }, async () => ran.push('handler'))
+      })
+      await browser.login()
+      t.equal((await browser.fetch('/admin')).statusCode, 500)
+      t.equal((await app.inject({ url: '/admin', headers: { authorization: `Bearer ${provider.accessToken()}` } })).statusCode, 500)
+      t.same(ran, [])
+    }
+  })
+}
+
+t.test('a promise of another make admits only by `true`', async t => {
+  const like = (then: (fulfil: (value: unknown) => void) => unknown) => ({ check: (() => ({ then })) as never })
+  t.equal(await statusFor(t, like(fulfil => fulfil(true)), {}), 200)
+  t.equal(await statusFor(t, like(fulfil => fulfil([])), {}), 403)
+  t.equal(await statusFor(t, like(function (this: object, fulfil) { queueMicrotask(() => fulfil([])); return this }), {}), 403)
 })
 
 t.test('asks nobody anything behind a condition that does not hold', async t => {

@@ -152,6 +152,16 @@ interface BuildOptions {
   before?: (app: FastifyInstance) => unknown
 }
 
+t.test('a route of the application cannot say that it is one of the plugin', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(auth0, { domain: 'tenant.example.com', api: { audience: 'https://api.example.com' }, requirePolicy: true })
+  app.get('/mine', { config: { auth0: 'plugin' as 'public' } }, async () => 'in')
+  app.get('/guarded', { config: { auth0: 'plugin' as 'public' }, preHandler: app.requireAuth() }, async () => 'in')
+  t.same(app.auth0.routes().map(({ url, policy }) => [url, policy === null]), [['/mine', true], ['/guarded', false]])
+  await t.rejects(async () => app.ready(), { code: 'FST_AUTH0_POLICY_MISSING' })
+})
+
 /** An application with two instances of the plugin. */
 async function build (t: Test, define: (app: FastifyInstance) => unknown, { requirePolicy = false, before }: BuildOptions = {}): Promise<FastifyInstance> {
   const app = Fastify()

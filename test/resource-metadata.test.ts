@@ -13,7 +13,7 @@ const resources: Array<[resource: string, own: string]> = [
   ['https://api.example.com/', GENERAL],
   ['https://api.example.com:8443', GENERAL],
   ['https://api.example.com/mcp', `${GENERAL}/mcp`],
-  ['https://api.example.com/mcp/', `${GENERAL}/mcp`],
+  ['https://api.example.com/mcp/', `${GENERAL}/mcp/`],
   ['https://api.example.com/v1/messages', `${GENERAL}/v1/messages`],
   ['http://localhost:3000/mcp', `${GENERAL}/mcp`]
 ]
@@ -115,6 +115,23 @@ t.test('J19 two APIs without a path are refused at boot', async t => {
   })
 })
 
+for (const resource of ['https://api.example.com/:tenant', 'https://api.example.com/*', 'https://api.example.com/a%20b', 'https://api.example.com/a//b']) {
+  t.test(`J19 the metadata of ${resource} could not be found: it is refused at boot`, async t => {
+    await t.rejects(build(t, { resource }), { code: 'FST_AUTH0_OPTIONS_INVALID', message: /"api\.resource" must/ })
+  })
+}
+
+t.test('J19 where nobody can be asked for a token no issuers are told', async t => {
+  const { get } = await build(t, { resource: 'https://api.example.com', issuers: [{ issuer: 'jobs', audience: AUDIENCE, secret: '0f9a3c7e5b1d2846f0e1d2c3b4a59687' }] }, {}, {})
+  t.same((await get(GENERAL)).json(), { resource: 'https://api.example.com', bearer_methods_supported: ['header'] })
+})
+
+t.test('the audience is the resource, unless another is given (RFC 8707 §2)', async t => {
+  const { get, provider } = await build(t, { resource: 'https://app.example.com/mcp' }, {}, {})
+  t.equal((await get('/api', provider.accessToken({ claims: { aud: 'https://app.example.com/mcp' } }))).statusCode, 200)
+  t.equal((await get('/api', provider.accessToken())).statusCode, 401)
+})
+
 t.test('J19 below a prefix, where no client looks, a resource is refused at boot', async t => {
   for (const resource of ['https://api.example.com', 'https://api.example.com/v1']) {
     const app = Fastify()
@@ -124,10 +141,10 @@ t.test('J19 below a prefix, where no client looks, a resource is refused at boot
   }
 })
 
-async function build (t: Test, api: Partial<ApiOptions>, options: BuildOptions = {}) {
+async function build (t: Test, api: ApiOptions, options: BuildOptions = {}, audience: Pick<ApiOptions, 'audience'> = { audience: AUDIENCE }) {
   const { app, provider } = await buildApp(t, {
     ...options,
-    auth0: { api: { audience: AUDIENCE, dpop: 'off', ...api }, ...options.auth0 },
+    auth0: { api: { ...audience, dpop: 'off', ...api }, ...options.auth0 },
     routes: async app => {
       app.get('/api', { preHandler: app.requireAuth({ via: 'bearer' }) }, async () => 'in')
       app.get('/either', { preHandler: app.requireAuth() }, async () => 'in')

@@ -39,10 +39,10 @@ export function createVerifyPossession ({ mode, bases, clockTolerance, replays, 
     if (thumbprint === null) return
     if (mode === 'off') throw invalid('bound to a key, which nobody here asks for')
     const { method, originalUrl } = request
-    const urls = bases.map(base => base + originalUrl)
+    const urls = bases.map(base => base + pathOf(originalUrl))
     const proof = await verifyDpopProof(proofOf(request), { method, urls, accessToken: token, thumbprint, clockTolerance })
     if (nonces !== null && !nonces.isGood(proof.nonce)) throw Object.assign(new FST_AUTH0_DPOP_NONCE_REQUIRED(), { headers: { 'dpop-nonce': nonces.current() } })
-    const lifetime = PROOF_MAX_AGE + 2 * clockTolerance // seconds; one from the future is good for longer
+    const lifetime = PROOF_MAX_AGE + 2 * clockTolerance + 1 // seconds; one from the future is good for longer, and the clock has whole seconds
     if (!await replays.isFirst(JSON.stringify([thumbprint, proof.jti]), lifetime * 1000)) throw invalidProof('it was there before')
   }
 }
@@ -50,6 +50,14 @@ export function createVerifyPossession ({ mode, bases, clockTolerance, replays, 
 /** Of the key that a token is bound to; `null` when it is bound to none, or in another way (RFC 9449 §6.1). */
 function thumbprintOf ({ cnf }: Readonly<User>): string | null {
   return isObject(cnf) && typeof cnf.jkt === 'string' ? cnf.jkt : null
+}
+
+/** Some clients name the whole address in the first line of a request (RFC 9112 §3.2.2). */
+function pathOf (target: string): string {
+  if (target.startsWith('/')) return target
+  if (!URL.canParse(target)) throw invalidProof('the request names no address')
+  const { pathname, search } = new URL(target)
+  return pathname + search
 }
 
 function proofOf (request: AnyRequest): string {

@@ -82,7 +82,7 @@ function and (first: Condition, second: Condition): Condition {
 
 /** What a function of the application says, of which only `true` admits: an empty list would be as good as a yes. */
 function strictly (verdict: boolean | Promise<boolean>): boolean | Promise<boolean> {
-  return isPromise(verdict) ? verdict.then(holds => holds === true) : verdict === true
+  return isPromise(verdict) ? Promise.resolve(verdict).then(holds => holds === true) : verdict === true
 }
 
 function isPromise (verdict: boolean | Promise<boolean>): verdict is Promise<boolean> {

@@ -10,12 +10,12 @@ export interface GuardPolicy extends Omit<Readonly<RequireAuthOptions>, 'via'> {
   readonly via: readonly Via[]
 }
 
-/** What a route of ours says of itself. */
-export const OWN = 'plugin'
+/** In the `config` of a route of ours. */
+export const OWN: unique symbol = Symbol('own')
 
 /** Whether a request goes to a route of ours. They admit everybody: who cannot get to them cannot log in. */
 export function isOwn ({ routeOptions: { config } }: AnyRequest): boolean {
-  return (config as { auth0?: unknown } | undefined)?.auth0 === OWN
+  return (config as { [OWN]?: true } | undefined)?.[OWN] === true
 }
 
 const POLICY: unique symbol = Symbol('policy')

@@ -15,7 +15,7 @@ import type { ApiConfig } from '../options.ts'
 import type { RequestAuth, Via } from '../request-auth.ts'
 import type { Login, User } from '../session/sessions.ts'
 import { challengeFor, type ChallengedRoute } from './challenge.ts'
-import { compileConditions, compileScopes, type RequireAuthOptions } from './conditions.ts'
+import { compileConditions, compileScopes, type Condition, type RequireAuthOptions } from './conditions.ts'
 import { guardPolicyOf, isOwn, withPolicy, type GuardPolicy } from './guard-policy.ts'
 import { refusePrefetch } from './prefetch.ts'
 import { compileStepUp, GRACE, toLoginQuery } from './step-up.ts'
@@ -126,10 +126,19 @@ function createGuard ({ name, clockTolerance, api, hasLogins, addresses, startLo
 
   function judge (caller: RequestAuth, user: Readonly<User>, request: AnyRequest, refuse: (error: Error) => Promise<void>): Promise<void> {
     if (!scopes.isMet(caller)) return refuse(new FST_AUTH0_SCOPE_MISSING(scopes.scope))
-    const verdict = isAdmitted(caller, user, request)
+    const verdict = decide(caller, user, request)
     if (verdict === true) return ADMITTED
     if (verdict === false) return refuse(new FST_AUTH0_FORBIDDEN())
     return Promise.resolve(verdict).then(holds => holds ? undefined : refuse(new FST_AUTH0_FORBIDDEN()))
+  }
+
+  /** What the functions of the application say. Fastify takes `null` and `undefined`, where they are thrown, for no error, and would let the request pass. */
+  function decide (...call: Parameters<Condition>): ReturnType<Condition> {
+    try {
+      return isAdmitted(...call)
+    } catch (error) {
+      throw error ?? new Error('a condition of requireAuth threw nothing')
+    }
   }
 
   /** For a program: the error, and in a header what would help. */

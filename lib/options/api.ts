@@ -30,7 +30,7 @@ export function parseApi (source: Source, { preset, hasLogins, appBaseUrls, inst
   const { options, environment, report } = source
   if (options.api === undefined) return null
   const given: Partial<ApiOptions> = parseObject('api', options.api, report)
-  const { audience = given.issuers === undefined ? environment.AUTH0_AUDIENCE : undefined, acceptUntypedTokens } = given
+  const { audience = given.issuers === undefined ? environment.AUTH0_AUDIENCE ?? given.resource : undefined, acceptUntypedTokens } = given
   if (audience === undefined && given.issuers === undefined) report('api.audience', 'is missing: give the identifier of the API, which has to be in "aud" of its tokens')
   if (given.issuers !== undefined && !(Array.isArray(given.issuers) && given.issuers.length > 0)) report('api.issuers', 'must be a list of issuers')
   const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, hasLogins, report)]
@@ -123,6 +123,7 @@ function parseResource (resource: unknown, instancePrefix: string, report: Repor
   if (url !== null && isReadByOthers(url)) report('api.resource', 'must be https, or on this machine')
   // It goes into a header, and clients compare it character by character.
   if (url !== null && !/^[\x21\x23-\x5B\x5D-\x7E]+$/.test(String(resource))) report('api.resource', 'must be written as a browser sends it, without spaces, quotes and letters beyond ASCII')
+  if (url !== null && !/^(?:\/[\w.~-]+)*\/?$/.test(url.pathname)) report('api.resource', 'must have a path of letters, digits, "-", ".", "_" and "~" only: its metadata are a route')
   if (url !== null && instancePrefix !== '') {
     report('api.resource', `needs the plugin on the root of the server: here all is below "${instancePrefix}", and clients look for ${resourceMetadataPath(url.href)}`)
   }

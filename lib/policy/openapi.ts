@@ -54,7 +54,7 @@ export function createOpenapi (routes: readonly WatchedRoute[], schemes: Securit
     described = null
   }
 
-  return route => { route.config = { ...route.config, ...{ auth0: OWN, swaggerTransform } as object } }
+  return route => { route.config = { ...route.config, ...{ [OWN]: true, swaggerTransform } as object } }
 }
 
 /**

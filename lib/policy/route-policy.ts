@@ -10,7 +10,7 @@ export type StatedPolicy = 'public' | 'custom'
  * Who may use a route: what its guard demands, or each of its guards; `public`: anybody, on purpose; `custom`: whom the application admits by other means;
  * `plugin`: a route of ours; `null`: nobody said.
  */
-export type RoutePolicy = GuardPolicy | readonly GuardPolicy[] | StatedPolicy | typeof OWN | null
+export type RoutePolicy = GuardPolicy | readonly GuardPolicy[] | StatedPolicy | 'plugin' | null
 
 /** A route of the server. */
 export interface ListedRoute {
@@ -19,7 +19,7 @@ export interface ListedRoute {
   policy: RoutePolicy
 }
 
-const STATED: readonly unknown[] = ['public', 'custom', OWN]
+const STATED: readonly unknown[] = ['public', 'custom']
 
 /** Lists routes, one for each method. The HEAD that Fastify adds to a GET goes with it, unless another policy is its. */
 export function listRoutes (routes: readonly WatchedRoute[]): ListedRoute[] {
@@ -32,6 +32,7 @@ export function listRoutes (routes: readonly WatchedRoute[]): ListedRoute[] {
 function policyOf (route: WatchedRoute): RoutePolicy {
   const [guard, ...more] = guardsOf(route)
   if (guard !== undefined) return more.length === 0 ? guard : [guard, ...more]
-  const stated: unknown = route.options.config?.auth0
-  return STATED.includes(stated) ? stated as RoutePolicy : null
+  const { auth0: stated, [OWN]: isOwn }: { auth0?: unknown, [OWN]?: true } = route.options.config ?? {}
+  if (isOwn === true) return 'plugin'
+  return STATED.includes(stated) ? stated as StatedPolicy : null
 }

@@ -30,9 +30,10 @@ export const resourceMetadataRoute: FastifyPluginAsync<{ api: Api, markOwn: Mark
   if (!app.hasRoute({ method: 'GET', url: WELL_KNOWN })) app.get(WELL_KNOWN, async () => general.get(server)?.tell())
 
   async function tell (): Promise<ResourceMetadata> {
+    const names = await issuers.names()
     return {
       resource: resource as string,
-      authorization_servers: await issuers.names(),
+      ...names.length > 0 && { authorization_servers: names }, // an empty list says nothing (§3.2)
       ...scopesSupported.length > 0 && { scopes_supported: scopesSupported },
       bearer_methods_supported: ['header'],
       ...dpop !== 'off' && { dpop_signing_alg_values_supported: PROOF_ALGORITHMS, dpop_bound_access_tokens_required: dpop === 'required' }

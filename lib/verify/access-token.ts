@@ -7,6 +7,12 @@ import { verifyHeader, verifyHmac, verifySigned, type Claims, type SignedExpecta
 /** Claims by which other tokens are known: of ID tokens (OpenID Connect Core 1.0 §2, §3.3.2.11) and of logout tokens (Back-Channel Logout 1.0 §2.4). */
 const FOREIGN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events']
 
+/** What some providers call other tokens in their claims: Keycloak in `typ`, Cognito in `token_use`. */
+const OTHER_TOKENS = /^(?:id|refresh|offline|logout)/i
+
+/** Claims that say what an access token grants, or to whom it was given: ID tokens have none of them. */
+const OWN_CLAIMS = ['scope', 'scp', 'client_id', 'cid', 'appid', 'gty', 'permissions']
+
 /** What an access token is compared with. */
 export interface AccessTokenExpectation extends SignedExpectation {
   /** What verifies the signature: keys as the issuer publishes them, or a secret that it shares with us. */
@@ -46,7 +52,19 @@ export async function verifyAccessToken (token: string, { header }: ParsedJwt, {
   if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) throw invalid('"sub" is nobody')
   refuseIf(Number(exp) > LATEST_EXPIRY, '"exp" is no time')
   for (const name of FOREIGN_CLAIMS) refuseIf(name in claims, `"${name}", as other tokens have`)
+  refuseIf([claims.typ, claims.token_use].some(kind => typeof kind === 'string' && OTHER_TOKENS.test(kind)), 'its claims call it another token')
+  refuseIf(jwks !== null && !isTyped(header) && !looksLikeOne(claims), 'nothing says that it is an access token and no ID token')
   return { claims: claims as VerifiedClaims['claims'], jwks }
+}
+
+function isTyped ({ typ }: Claims): boolean {
+  return typeof typ === 'string' && typ.toLowerCase().endsWith('at+jwt')
+}
+
+/** Whether a token without a type is an access token. An ID token is for the client, which its `azp` names, too. */
+function looksLikeOne ({ aud, azp, ...claims }: Claims): boolean {
+  const isForAnother = typeof azp === 'string' && ![aud].flat().includes(azp)
+  return isForAnother || OWN_CLAIMS.some(name => name in claims)
 }
 
 function refuseIf (isWrong: boolean, reason: string): void {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { JWK } from 'jose'
 import { now } from '../clock.ts'
 import { FST_AUTH0_DPOP_PROOF_INVALID } from '../errors.ts'
 import { ProviderFailure } from '../provider/failures.ts'
@@ -42,7 +43,7 @@ export async function verifyDpopProof (proof: string, { method, urls, accessToke
   refuseIf(proof.length > MAX_LENGTH, 'too long') // before anything is decoded
   const { header } = parseJwt(proof, invalid)
   refuseExtensions(header, invalid)
-  const { htm, htu, ath, iat, jti, nonce } = await verifySignature(proof, thumbprint)
+  const { htm, htu, ath, iat, jti, nonce } = await verifySignature(proof, header.jwk, thumbprint)
   refuseIf(htm !== method, '"htm" is another method')
   refuseIf(typeof htu !== 'string' || !URL.canParse(htu) || !urls.map(normalised).includes(normalised(htu)), '"htu" is another address')
   refuseIf(ath !== createHash('sha256').update(accessToken).digest('base64url'), '"ath" is of another token')
@@ -51,14 +52,12 @@ export async function verifyDpopProof (proof: string, { method, urls, accessToke
   return { jti, nonce: typeof nonce === 'string' ? nonce : null }
 }
 
-/** By the key in its header, which must be the one that the token is bound to. */
-async function verifySignature (proof: string, thumbprint: string): Promise<Claims> {
+/** By the key in its header, which must be the one that the token is bound to: a stranger's, which may be a large one, is not tried. */
+async function verifySignature (proof: string, key: unknown, thumbprint: string): Promise<Claims> {
   const { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } = await jose()
   try {
-    const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, { typ: 'dpop+jwt', algorithms: [...PROOF_ALGORITHMS] })
-    const { jwk = {} } = protectedHeader
-    refuseIf(await calculateJwkThumbprint(jwk) !== thumbprint, 'its key is not that of the token')
-    return payload
+    refuseIf(await calculateJwkThumbprint(key as JWK) !== thumbprint, 'its key is not that of the token')
+    return (await jwtVerify(proof, EmbeddedJWK, { typ: 'dpop+jwt', algorithms: [...PROOF_ALGORITHMS] })).payload
   } catch (error) {
     throw error instanceof FST_AUTH0_DPOP_PROOF_INVALID ? error : invalid((error as Error).message)
   }
