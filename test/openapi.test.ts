@@ -1,6 +1,6 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import auth0, { type Auth0, type Auth0Options, type RequestAuth0 } from '../lib/index.ts'
 import { AUDIENCE } from './helpers/access-tokens.ts'
@@ -180,6 +180,17 @@ t.test('the route for late documents is not there for callers, and ours', async 
   t.equal(ours?.statusCode, 404)
   t.equal(ours?.body, none?.body.replace('auth1', 'auth0'))
   t.same(app.auth0.routes().filter(({ method }) => method === 'TRACE'), [{ method: 'TRACE', url: '/.fastify-auth0', policy: 'plugin' }])
+})
+
+t.test('where nobody logs in, sessions are no way to be admitted', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(swagger, { openapi })
+  await app.register(auth0, { domain: 'tenant.example.com', api: { audience: AUDIENCE } })
+  app.get('/api', { preHandler: app.requireAuth() }, async () => '')
+  const document = await documentOf(app)
+  t.same(Object.keys(document.components.securitySchemes ?? {}), ['auth0Bearer'])
+  t.same(document.paths['/api']?.get?.security, [{ auth0Bearer: [] }])
 })
 
 t.test('without @fastify/swagger there is nothing of it', async t => {
