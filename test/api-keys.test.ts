@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { LruMap } from 'toad-cache'
@@ -160,6 +160,23 @@ t.test('a key that was withdrawn stops within five minutes, also for a token tha
   t.equal(await status(token), 401)
 })
 
+t.test('a key that was withdrawn while keys were on their way stops five minutes after they were asked for', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  const token = provider.accessToken()
+  const { goOn, isThere } = holdKeys(provider)
+  const first = status(token)
+  await isThere
+  provider.rotateKeys({ keepOld: false })
+  clock.advance(10)
+  goOn()
+  t.equal(await first, 200)
+  clock.advance(289)
+  t.equal(await status(token), 200)
+  clock.advance(1)
+  t.equal(await status(token), 401)
+})
+
 t.test('a key that was withdrawn stops as soon as others were asked for', async t => {
   const { status, provider } = await build(t)
   const token = provider.accessToken()
@@ -169,21 +186,170 @@ t.test('a key that was withdrawn stops as soon as others were asked for', async 
   t.equal(await status(token), 401)
 })
 
-t.test('keys that change without notice, under load: no good token is refused, and none counts once its key is gone', async t => {
-  const clock = travelInTime(t, { isFrozen: true })
+t.test('keys that change without notice, again and again within a second, under load: no good token is refused, and none counts once its key is gone', async t => {
+  travelInTime(t, { isFrozen: true })
   const { status, provider } = await build(t)
   const clients = () => Array.from({ length: 50 }, () => status(provider.accessToken()))
-  let withdrawn = provider.accessToken()
-  t.equal(await status(withdrawn), 200)
-  for (let round = 0; round < 5; round++) {
+  const withdrawn: string[] = []
+  t.equal(await status(provider.accessToken()), 200)
+  for (let round = 1; round <= 10; round++) {
     const before = clients()
     provider.rotateKeys()
     t.ok((await Promise.all([...before, ...clients()])).every(status => status === 200))
-    if (round > 0) t.equal(await status(withdrawn), 401)
-    withdrawn = provider.accessToken(by(provider.jwks.pop()!.kid as string))
-    clock.advance(31)
+    for (const token of withdrawn) t.equal(await status(token), 401)
+    withdrawn.push(provider.accessToken(by(provider.jwks.pop()!.kid as string)))
+    t.equal(provider.callsTo('jwks').length, 1 + round, 'each is asked for once')
   }
-  t.equal(provider.callsTo('jwks').length, 6, 'each is asked for once')
+})
+
+t.test('a key that is published while keys are under way is asked for once more', async t => {
+  travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  provider.rotateKeys({ keepOld: false })
+  const { goOn, isThere } = holdKeys(provider)
+  const first = status(provider.accessToken())
+  await isThere
+  const { kid } = provider.rotateKeys()
+  const waiting = Array.from({ length: 20 }, () => status(provider.accessToken()))
+  await turn()
+  goOn()
+  t.equal(await first, 200)
+  t.ok((await Promise.all(waiting)).every(status => status === 200), `with ${kid}`)
+  t.equal(provider.callsTo('jwks').length, 3, 'by one request for all of them')
+})
+
+t.test('a key that came and went before anybody asked for it keeps nobody from the next one', async t => {
+  travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  for (let round = 1; round <= 3; round++) {
+    provider.rotateKeys({ keepOld: false })
+    const missed = Array.from({ length: 3 }, () => provider.accessToken())
+    provider.rotateKeys({ keepOld: false })
+    t.equal(await status(provider.accessToken()), 200)
+    for (const token of missed) t.equal(await status(token), 401)
+    t.equal(provider.callsTo('jwks').length, 1 + 2 * round, 'it is asked for once')
+  }
+  provider.rotateKeys()
+  t.equal(await status(provider.accessToken()), 200)
+})
+
+t.test('a key that came while keys were asked for in vain is found half a minute later', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  t.equal(await status(provider.accessToken('kid unknown')), 401)
+  provider.rotateKeys()
+  clock.advance(29)
+  t.equal(await status(provider.accessToken()), 401)
+  clock.advance(1)
+  t.equal(await status(provider.accessToken()), 200)
+  provider.rotateKeys()
+  t.equal(await status(provider.accessToken()), 200, 'and one that came later at once')
+})
+
+t.test('a change of keys pays for one request in vain, and not for long', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  const inVain = async (): Promise<number> => {
+    const before = provider.callsTo('jwks').length
+    for (let count = 0; count < 5; count++) t.equal(await status(provider.accessToken({ header: { kid: randomUUID() } })), 401)
+    return provider.callsTo('jwks').length - before
+  }
+  const change = async () => {
+    provider.rotateKeys()
+    t.equal(await status(provider.accessToken()), 200)
+  }
+  await change()
+  t.equal(await inVain(), 2)
+  t.equal(await inVain(), 0)
+  clock.advance(30)
+  await change()
+  clock.advance(29)
+  t.equal(await inVain(), 2)
+  clock.advance(30)
+  await change()
+  clock.advance(30)
+  t.equal(await inVain(), 1)
+})
+
+t.test('a key that was withdrawn, or asked for in vain, is asked for twice a minute, and in nobody\'s way', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  const withdrawn = provider.accessToken()
+  t.equal(await status(withdrawn), 200)
+  provider.rotateKeys({ keepOld: false })
+  t.equal(await status(provider.accessToken()), 200)
+  const missing = provider.accessToken('kid unknown')
+  t.equal(await status(missing), 401)
+  t.equal(provider.callsTo('jwks').length, 3)
+  for (let calls = 4; calls < 8; calls++) {
+    clock.advance(29)
+    for (const token of [withdrawn, missing]) t.equal(await status(token), 401)
+    t.equal(provider.callsTo('jwks').length, calls - 1)
+    clock.advance(1)
+    for (const token of [withdrawn, missing, withdrawn]) t.equal(await status(token), 401)
+    t.equal(provider.callsTo('jwks').length, calls)
+  }
+  provider.rotateKeys()
+  t.equal(await status(provider.accessToken()), 200)
+})
+
+t.test('a key that is back, as when two servers of the provider do not agree, is found again', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  const token = provider.accessToken()
+  const { jwks } = provider
+  t.equal(await status(token), 200)
+  provider.jwks = []
+  clock.advance(300)
+  t.equal(await status(token), 401)
+  provider.jwks = jwks
+  clock.advance(30)
+  t.equal(await status(token), 200)
+  t.equal(provider.callsTo('jwks').length, 4)
+})
+
+t.test('a provider that publishes other keys each time is asked twice a second, however many tokens are made up', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  const key = provider.jwks[0]!
+  provider.fail('jwks', () => Response.json({ keys: [key, { ...key, kid: randomUUID() }] }))
+  for (const minutes of [0, 1, 2, 3]) {
+    for (let count = 0; count < 200; count++) t.equal(await status(provider.accessToken({ header: { kid: randomUUID() } })), 401)
+    t.equal(provider.callsTo('jwks').length, 1 + 62 * (minutes + 1))
+    clock.advance(30)
+  }
+})
+
+t.test('a provider whose keys take turns is asked twice a minute: none of them is new', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  t.equal(await status(provider.accessToken()), 200)
+  const key = provider.jwks[0]!
+  let turns = 0
+  provider.fail('jwks', () => Response.json({ keys: [key, { ...key, kid: `turn-${turns++ % 2}` }] }))
+  const flood = async () => { for (let count = 0; count < 50; count++) t.equal(await status(provider.accessToken({ header: { kid: randomUUID() } })), 401) }
+  await flood()
+  clock.advance(60)
+  const before = provider.callsTo('jwks').length
+  await flood()
+  t.equal(provider.callsTo('jwks').length, before + 1)
+})
+
+t.test('of ids of keys no more than a thousand are remembered', async t => {
+  travelInTime(t, { isFrozen: true })
+  const { status, provider } = await build(t)
+  const token = provider.accessToken()
+  t.equal(await status(token), 200)
+  const key = provider.jwks[0]!
+  provider.jwks = Array.from({ length: 1001 }, (_, index) => ({ ...key, kid: `made up ${index}` }))
+  t.equal(await status(provider.accessToken({ header: { kid: 'made up 7' } })), 200)
+  t.equal(await status(token), 401)
+  t.equal(provider.callsTo('jwks').length, 3, 'for a key that was forgotten')
 })
 
 t.test('keys that are published in time and change at every moment, under load: no good token is refused', async t => {
@@ -345,6 +511,20 @@ function countVerifications (t: Test): () => number {
 }
 
 const by = (kid: string): Forge => ({ header, claims }) => signJwt({ header: { ...header, kid }, payload: claims, key: rsaKey(kid) })
+
+/** Holds the next answer with keys: it tells those that were there when it was asked for. */
+function holdKeys (provider: Provider) {
+  let [arrive, goOn] = [() => {}, () => {}]
+  const isThere = new Promise<void>(resolve => { arrive = resolve })
+  const opened = new Promise<void>(resolve => { goOn = resolve })
+  provider.failNext('jwks', async ({ honest }) => {
+    const answer = await honest()
+    arrive()
+    await opened
+    return answer
+  })
+  return { isThere, goOn }
+}
 
 async function build (t: Test, api: Partial<ApiOptions> = {}) {
   const { app, provider, logs } = await buildApp(t, {

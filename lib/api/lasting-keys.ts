@@ -16,16 +16,16 @@ export function createLastingKeys (find: () => Promise<KeySet>, onOutage: (error
   let isOut = false
   let retryAt = 0
 
-  async function ask (which: 'current' | 'renewed'): Promise<Jwks> {
-    const jwks = await (await find())[which]()
+  async function ask (call: (keys: KeySet) => Promise<Jwks>): Promise<Jwks> {
+    const jwks = await call(await find())
     last = { jwks, at: now() }
     isOut = false
     return jwks
   }
 
-  async function askOr (which: 'current' | 'renewed'): Promise<Jwks> {
+  async function askOr (call: (keys: KeySet) => Promise<Jwks>): Promise<Jwks> {
     try {
-      return await ask(which)
+      return await ask(call)
     } catch (error) {
       if (last === null || now() > last.at + LIFETIME) throw error
       if (!isOut) onOutage(error)
@@ -37,15 +37,15 @@ export function createLastingKeys (find: () => Promise<KeySet>, onOutage: (error
 
   return {
     async current () {
-      if (!isOut || last === null || now() > last.at + LIFETIME) return askOr('current')
+      if (!isOut || last === null || now() > last.at + LIFETIME) return askOr(keys => keys.current())
       const { jwks } = last
       if (now() >= retryAt) {
         retryAt = now() + RETRY_AFTER
-        askOr('current').catch(() => {}) // over for good: told to the next one
+        askOr(keys => keys.current()).catch(() => {}) // over for good: told to the next one
       }
       return jwks
     },
 
-    renewed: () => askOr('renewed')
+    renewed: kid => askOr(keys => keys.renewed(kid))
   }
 }

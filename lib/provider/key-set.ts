@@ -2,10 +2,10 @@ import type { CustomFetch } from 'openid-client'
 import { now } from '../clock.ts'
 import { fetchDocument, isObject, type PublicDocument } from './document.ts'
 import { UnusableAnswerError } from './failures.ts'
+import { createKeyRequests } from './key-requests.ts'
 import { singleFlight } from './single-flight.ts'
 
-const MAX_AGE = 300 // seconds; for so long a key that the provider withdrew still counts
-const COOLDOWN = 30 // seconds between requests for keys that are not in the set
+const MAX_AGE = 300 // seconds since they were asked for; for so long a key that the provider withdrew still counts
 
 /** The keys that a provider signs with, as it publishes them (RFC 7517 §5). */
 export interface Jwks {
@@ -16,24 +16,30 @@ export interface Jwks {
 export interface KeySet {
   /** Not older than five minutes. */
   current (): Promise<Jwks>
-  /** Asked for again now, for a token whose key is not among the current ones; at most twice a minute (OpenID Connect Core 1.0 §10.1.1). */
-  renewed (): Promise<Jwks>
+  /**
+   * Asked for again now, where that may bring it, for a token whose key is not among the current ones (OpenID Connect Core 1.0 §10.1.1).
+   *
+   * @param kid names the key, if the token does
+   */
+  renewed (kid?: string): Promise<Jwks>
 }
 
 /** @param uri the `jwks_uri` */
 export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
+  const requests = createKeyRequests()
   let known: { jwks: Jwks, expiresAt: number } | null = null
   let latest: Promise<Jwks> | null = null
-  let renewableAt = 0
 
   const renew = singleFlight(async () => {
+    const expiresAt = now() + MAX_AGE
     const jwks = await fetchJwks(fetch, uri)
-    known = { jwks, expiresAt: now() + MAX_AGE }
+    known = { jwks, expiresAt }
+    requests.learn(jwks.keys.map(({ kid }) => kid))
     return jwks
   })
 
-  async function current (): Promise<Jwks> {
-    return known !== null && now() < known.expiresAt ? known.jwks : ask()
+  function fresh (): Jwks | null {
+    return known !== null && now() < known.expiresAt ? known.jwks : null
   }
 
   function ask (): Promise<Jwks> {
@@ -42,12 +48,15 @@ export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
   }
 
   return {
-    current,
-    async renewed () {
-      // Who comes while they are asked for waits with the others; and a failure is no word that there is no such key.
-      if (latest !== null && now() < renewableAt) return latest
-      renewableAt = now() + COOLDOWN
-      return ask()
+    current: async () => fresh() ?? ask(),
+
+    async renewed (kid) {
+      const before = latest
+      await before?.catch(() => {}) // should it be under way still: it may have been answered before the key was there
+      const jwks = fresh()
+      if (jwks !== null && kid !== undefined && jwks.keys.some(key => key.kid === kid)) return jwks
+      const isAsked = latest !== null && (latest !== before || !requests.take(kid))
+      return isAsked ? latest as Promise<Jwks> : ask() // a failure, too, is handed on: it is no word that there is no such key
     }
   }
 }

@@ -35,7 +35,7 @@ export function toSigner ({ issuer, id_token_signing_alg_values_supported: adver
   return {
     issuer,
     algorithms: Array.isArray(advertised) ? advertised : [DEFAULT_ALGORITHM],
-    keys: { current: () => keySet.current().catch(failForKeys), renewed: () => keySet.renewed().catch(failForKeys) }
+    keys: { current: () => keySet.current().catch(failForKeys), renewed: kid => keySet.renewed(kid).catch(failForKeys) }
   }
 }
 

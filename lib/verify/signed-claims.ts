@@ -38,7 +38,7 @@ const imported = new WeakMap<Jwks, GetKey>()
  * @see RFC 7515 §5.2; RFC 7519 §4.1
  */
 export async function verifySigned (token: string, keys: KeySet, expected: SignedExpectation, invalid: Invalid): Promise<SignedClaims> {
-  const { createLocalJWKSet, errors, jwtVerify } = await jose()
+  const { createLocalJWKSet, decodeProtectedHeader, errors, jwtVerify } = await jose()
   const options = toOptions(expected)
 
   /** `null` when none of these keys is meant. */
@@ -53,7 +53,7 @@ export async function verifySigned (token: string, keys: KeySet, expected: Signe
     }
   }
 
-  const verified = await verifyBy(await keys.current()) ?? await verifyBy(await keys.renewed())
+  const verified = await verifyBy(await keys.current()) ?? await verifyBy(await keys.renewed(decodeProtectedHeader(token).kid))
   if (verified === null) throw invalid('no key of the provider fits')
   return verified
 }
