@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { arch, cpus, platform } from 'node:os'
 import { text } from 'node:stream/consumers'
+import type { KeyRotation } from '../test/helpers/key-rotation.ts'
 import type { Findings } from '../test/helpers/session-model/run.ts'
 import type { Refreshes } from './refreshes.ts'
 
@@ -24,12 +25,16 @@ const [ours, redis] = await Promise.all([model('memory'), model('redis')])
 const [cluster, control] = await Promise.all([model('cluster'), model('control')])
 const results: Result[] = [ours, redis, cluster, control]
 const refreshes = await run<Refreshes[]>('evidence/refreshes.ts')
+const rotations = await run<KeyRotation[]>('evidence/keys.ts')
 
 const row = ({ subject, runs, happenings, logins, undecided, seconds, seed, counterexample }: Result) =>
   `| ${subject} | ${runs} | ${happenings} | ${logins} | ${undecided} | ${Math.round(seconds)} s | ${seed} | ${counterexample === null ? 'none' : 'found'} |`
 
 const refreshRow = ({ sessions, processes, requests, expiries, tokenCalls, reuses, failures, slowest }: Refreshes) =>
   `| ${sessions} | ${processes} | ${requests} | ${expiries} | ${tokenCalls} | ${reuses} | ${failures} | ${Math.round(slowest)} ms |`
+
+const rotationRow = ({ isAnnounced, clients, rotations, requests, wronglyRefused, fetches, withdrawnPassed, withdrawnRefused, latestPassed, slowest }: KeyRotation) =>
+  `| ${isAnnounced ? 'one second before' : 'when it signs'} | ${clients} | ${rotations} | ${requests} | ${wronglyRefused} | ${fetches} | ${withdrawnPassed} | ${withdrawnRefused} | ${Math.round(latestPassed)} ms | ${Math.round(slowest)} ms |`
 
 await writeFile(new URL('../docs/evidence.md', import.meta.url), `# Evidence
 
@@ -59,8 +64,22 @@ to be one token call for each expiry, no reuse, and no failure.
 | sessions | processes | requests at once | expiries | token calls | reuses | failures | slowest answer |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 ${refreshes.map(refreshRow).join('\n')}
+
+## Keys that change
+
+A provider that signs with another key each second and publishes the one before no more, an API in another process, and clients that ask it over sockets, each time with a token signed
+for it; one in ten tokens is signed with the key before ([evidence/keys.ts](../evidence/keys.ts)). "Wrongly refused" are tokens that did not pass though their key was published from
+before they were signed until after they were answered: there is to be none, and at most two requests for keys for each change. Tokens whose key was withdrawn before they
+were answered may pass or not, for five minutes; "latest" says how long after the end of its key the last of them was sent.
+
+| a key is published | clients | changes | requests | wrongly refused | requests for keys | withdrawn: passed | refused | latest | slowest answer |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${rotations.map(rotationRow).join('\n')}
+
+The five minutes themselves are shown with a clock that the test moves, in [test/api-keys.test.ts](../test/api-keys.test.ts).
 `)
 
 const isOneRefresh = refreshes.every(({ expiries, tokenCalls, reuses, failures }) => tokenCalls === expiries && reuses === 0 && failures === 0)
-const isAsExpected = isOneRefresh && control.counterexample !== null && [ours, redis, cluster].every(({ counterexample }) => counterexample === null)
+const areKeysFound = rotations.every(({ rotations, wronglyRefused, fetches }) => wronglyRefused === 0 && fetches <= 2 * rotations + 1)
+const isAsExpected = isOneRefresh && areKeysFound && control.counterexample !== null && [ours, redis, cluster].every(({ counterexample }) => counterexample === null)
 if (!isAsExpected) process.exitCode = 1

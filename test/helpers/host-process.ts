@@ -21,6 +21,7 @@ await app.register(auth0, options)
 app.get('/me', async request => request.auth0.user?.sub ?? null)
 app.get('/cart', async request => request.session?.cart ?? null)
 app.get('/token', async request => request.auth0.getTokenSet())
+if (options.api !== undefined) app.get('/api', { preHandler: app.requireAuth({ via: 'bearer' }) }, async request => request.auth0.user?.sub ?? null)
 app.post<{ Querystring: { seconds: number } }>('/later', async ({ query }) => clock.advance(Number(query.seconds)))
 app.post('/end-all', async request => app.auth0.sessions.endAll({ sub: request.auth0.user!.sub }))
 
