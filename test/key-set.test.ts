@@ -33,6 +33,17 @@ t.test('F7 a key that was rotated between redirect and callback is found', async
   t.equal((await browser.comeBack(callback)).statusCode, 303)
 })
 
+t.test('F7 keys that are rotated again and again within a moment are found', async t => {
+  travelInTime(t, { isFrozen: true })
+  const { provider, newBrowser } = await buildApp(t)
+  await newBrowser().login()
+  for (let rotation = 1; rotation <= 3; rotation++) {
+    provider.rotateKeys({ keepOld: false })
+    await newBrowser().login()
+    t.equal(provider.callsTo('jwks').length, 1 + rotation)
+  }
+})
+
 t.test('F6 unknown keys are asked for twice a minute, whatever comes', async t => {
   const clock = travelInTime(t)
   const built = await buildApp(t)
