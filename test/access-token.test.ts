@@ -55,6 +55,8 @@ const accepted: Array<[name: string, forgery: Forgery, expected?: AccessTokenExp
   ['with a sub of 255 characters', ofClaims({ sub: 's'.repeat(255) })],
   ['without kid, where one key fits', ofHeader({ kid: undefined }), byOneKey],
   ['signed with the second key', ({ header, claims }) => signJwt({ payload: claims, header: { ...header, kid: 'key-2' }, key: rsaKey('key-2') })],
+  ['with spaces of all kinds', raw(claims => claims.replaceAll('":', '" \t\r\n:\n '))],
+  ['with quotes and colons in its texts', ofClaims({ note: 'a "b": \\"c\\": {"sub":"x"} \\', '"odd":name\\': 1 })],
   ['with header members that nobody asks for', ofHeader({ jku: 'https://attacker.example/jwks.json', cty: 'x' })],
   ['without iat and jti, as some providers make them', ofClaims({ iat: undefined, jti: undefined })],
   ['that says no more than for whom it is, where both have a secret', hmac('sha256', SECRET, { typ: 'JWT' }, bare), { ...shared, mustBeTyped: false }],
@@ -176,6 +178,9 @@ const refused: Array<[name: string, forgery: Forgery, reason: RegExp, expected?:
     .map((kind): [string, Forgery, RegExp, AccessTokenExpectation] => [`J6 a token that calls itself ${Object.values(kind)[0]}`, { header: { typ: 'JWT' }, claims: kind }, /its claims call it another token/, lenient]),
   ['J6 a logout token', { header: { typ: 'logout+jwt' }, claims: { events: { [LOGOUT_EVENT]: {} } } }, TYPE_WRONG, lenient],
   ['J6 a logout token, where typ JWT will do', { header: { typ: 'JWT' }, claims: { events: { [LOGOUT_EVENT]: {} } } }, /"events"/, lenient],
+
+  ...[' ', '\t', '\n', '\r', ' \r\n\t'].map((space): [string, Forgery, RegExp] =>
+    [`a sub that stands twice, ${JSON.stringify(space)} before a colon`, raw(claims => claims.replace(/"sub":/, `"sub"${space}:"auth0|root","sub"${space}:`)), /a member appears twice/]),
 
   ['J7 no typ', ofHeader({ typ: undefined }), TYPE_WRONG],
   ['J7 typ JWT', ofHeader({ typ: 'JWT' }), TYPE_WRONG],

@@ -6,6 +6,8 @@ export const MAX_SUBJECT = 255
 /** Of `exp`: the end of the year 9999. */
 export const LATEST_EXPIRY = 253_402_300_799
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** A signed token taken apart. */
 export interface ParsedJwt {
   header: Record<string, unknown>
@@ -45,7 +47,7 @@ function parseObject (bytes: Buffer, invalid: Invalid): Record<string, unknown> 
 
 function decodeUtf8 (bytes: Buffer, invalid: Invalid): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return utf8.decode(bytes)
   } catch {
     throw invalid('not UTF-8')
   }
@@ -59,8 +61,17 @@ function parseJson (text: string): unknown {
   }
 }
 
+/** Counts the strings of a JSON text that have a colon behind them. A loop, since every access token comes by here. */
 function countWrittenMembers (text: string): number {
-  return [...text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)].filter(([string]) => string.endsWith(':')).length
+  let count = 0
+  for (let start = text.indexOf('"'); start !== -1;) {
+    let next = start + 1
+    while (text[next] !== '"') next += text[next] === '\\' ? 2 : 1
+    do next++; while (text[next] === ' ' || text[next] === '\n' || text[next] === '\r' || text[next] === '\t')
+    if (text[next] === ':') count++
+    start = text.indexOf('"', next)
+  }
+  return count
 }
 
 function countMembers (value: unknown): number {
