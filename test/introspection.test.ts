@@ -80,7 +80,7 @@ t.test('J16 what the provider may leave out, or say otherwise', async t => {
   }
 })
 
-const failing: Fault[] = ['503', 'connection reset', 'html', { json: { active: 'yes' } }, says('invalid_client', 401)]
+const failing: Fault[] = ['503', 'connection reset', 'html', { json: { active: 'yes' } }, says('invalid_client', 401), says('invalid_grant')]
 for (const fault of failing) {
   t.test(`J16 nobody is refused nor let in while the provider cannot be asked: ${typeof fault === 'string' ? fault : 'nonsense'}`, async t => {
     const { call, token, provider } = await build(t)

@@ -12,12 +12,13 @@ const EXPIRED = [400, 'FST_AUTH0_LOGIN_EXPIRED'] as const
 
 // The token endpoint
 
-const passing: FaultName[] = [
+const overloaded: Fault = () => Response.json({ error: 'invalid_grant' }, { status: 503 })
+const passing: Fault[] = [
   'hang', 'hang after the headers', 'connection reset', 'connection refused', 'unknown host', 'reset while reading',
-  '429', '500', '502', '503', 'temporarily_unavailable'
+  '429', '500', '502', '503', 'temporarily_unavailable', overloaded
 ]
 for (const fault of passing) {
-  t.test(`D9 D11 a token endpoint that fails with ${fault} is a 503, and the login can go on (when something fails)`, async t => {
+  t.test(`D9 D11 a token endpoint that fails with ${typeof fault === 'string' ? fault : 'a spent code, for it is overloaded'} is a 503, and the login can go on (when something fails)`, async t => {
     const built = await buildApp(t, { auth0: { httpTimeout: 60 } })
     const { browser, provider } = built
     const callback = await browser.leave('/login?returnTo=/me')

@@ -1,7 +1,7 @@
 import type { Configuration, DPoPOptions, IDToken } from 'openid-client'
 import type { LoginProof } from './authorization-request.ts'
 import { openidClient } from './client.ts'
-import { idTokenError, isFailedRequest, isIncompleteAnswer, providerError } from './failures.ts'
+import { codeError, idTokenError, isFailedRequest, isIncompleteAnswer } from './failures.ts'
 import { verifyIdToken } from './id-token.ts'
 import { readAlong } from './read-along.ts'
 import { parseTokens, type TokenAnswer, type Tokens } from './token-answer.ts'
@@ -45,6 +45,6 @@ async function exchange (configuration: Configuration, answer: URLSearchParams, 
       pkceCodeVerifier: login.codeVerifier, expectedState: login.state, expectedNonce: login.nonce, idTokenExpected: true
     }, undefined, proof)
   } catch (error) {
-    throw isFailedRequest(error) || isIncompleteAnswer(error) ? providerError(error, 'token endpoint') : idTokenError(error)
+    throw isFailedRequest(error) || isIncompleteAnswer(error) ? codeError(error) : idTokenError(error)
   }
 }

@@ -35,8 +35,15 @@ export function providerError (error: unknown, during: string): Error {
   const response = responseOf(causes)
   const cause = new ProviderFailure(`${during}: ${describe(causes)}`, retryAfter(response))
   if (causes.some(isNoAnswer) || isOverloaded(response)) return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause })
-  if (causes.some(isSpentCode)) return new FST_AUTH0_LOGIN_EXPIRED({ cause })
   return new FST_AUTH0_PROVIDER_FAILED({ cause })
+}
+
+/** As `providerError`, for a code that is redeemed: it may have been used before, be too old, or not be of this login (RFC 6749 §5.2). */
+export function codeError (error: unknown): Error {
+  const causes = causeChain(error)
+  const isSpent = causes.some(cause => errorCodeOf(cause) === 'invalid_grant')
+  if (!isSpent || isOverloaded(responseOf(causes))) return providerError(error, 'token endpoint')
+  return new FST_AUTH0_LOGIN_EXPIRED({ cause: new ProviderFailure(`token endpoint: ${describe(causes)}`) })
 }
 
 /** What the token endpoint says to a refresh, by error code; statuses differ (RFC 6749 §5.2; OpenID Connect Core 1.0 §3.1.2.6; RFC 8707 §2; Auth0). */
@@ -104,11 +111,6 @@ function isNoAnswer (cause: unknown): boolean {
 
 function isOverloaded (response: Response | undefined): boolean {
   return response !== undefined && (response.status === 429 || response.status >= 500)
-}
-
-/** The code was used before, is too old, or is not of this login (RFC 6749 §5.2). */
-function isSpentCode (cause: unknown): boolean {
-  return errorCodeOf(cause) === 'invalid_grant'
 }
 
 /** What an answer that is an error says (RFC 6749 §5.2). */
