@@ -12,7 +12,7 @@ const EXPIRED = [400, 'FST_AUTH0_LOGIN_EXPIRED'] as const
 
 // The token endpoint
 
-const overloaded: Fault = () => Response.json({ error: 'invalid_grant' }, { status: 503 })
+const overloaded: Fault = () => Response.json({ error: 'invalid_grant' }, { status: 429 })
 const passing: Fault[] = [
   'hang', 'hang after the headers', 'connection reset', 'connection refused', 'unknown host', 'reset while reading',
   '429', '500', '502', '503', 'temporarily_unavailable', overloaded
