@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FST_AUTH0_ACCESS_TOKEN_DENIED, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE } from '../lib/errors.ts'
 import { ProviderFailure } from '../lib/provider/failures.ts'
-import { Pauses } from '../lib/tokens/pauses.ts'
+import { Pauses } from '../lib/provider/pauses.ts'
 import { travelInTime } from './helpers/clock.ts'
 import { buildTokenSite, LIFETIME, says } from './helpers/token-site.ts'
 import type { Fault } from './helpers/provider-faults.ts'
@@ -143,6 +143,19 @@ t.test('what the provider asked for holds, though others succeed', async t => {
   clock.advance(10)
   pauses.begin('bob', false)
   t.throws(() => pauses.begin('bob', true), 'and then one asks after the other')
+})
+
+t.test('what the provider asked for holds, though a call that was under way fails without a word of it', async t => {
+  const clock = travelInTime(t, { isFrozen: true })
+  const pauses = new Pauses()
+  pauses.failed('ada', new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: new ProviderFailure('overloaded', 30) }))
+  pauses.failed('bob', away())
+  clock.advance(29)
+  t.throws(() => pauses.begin('carol', false), { cause: { retryAfter: 1 } })
+  clock.advance(1)
+  pauses.begin('carol', false)
+  pauses.failed('carol', new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: new ProviderFailure('overloaded', 5) }))
+  t.throws(() => pauses.begin('bob', false), { cause: { retryAfter: 5 } })
 })
 
 t.test('pauses differ in length, from two to four seconds', async t => {

@@ -5,11 +5,11 @@ import { publish } from '../events.ts'
 import type { AnyRequest } from '../fastify.ts'
 import type { Config } from '../options.ts'
 import { ProviderFailure } from '../provider/failures.ts'
+import { Pauses } from '../provider/pauses.ts'
 import type { Provider, Tokens } from '../provider/provider.ts'
 import { present } from '../session/renewals.ts'
 import type { AccessToken, Login, LoginTokens, RenewedLogin, Session, User } from '../session/sessions.ts'
 import { differenceFromLogin, idTokenHint, nameOfTarget, renewedTokens, tokenFor, type Target } from './login-tokens.ts'
-import { Pauses } from './pauses.ts'
 import { createRefreshHook } from './refresh-hook.ts'
 
 /** For what there is to be a new access token. */

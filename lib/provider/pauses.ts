@@ -1,6 +1,6 @@
 import { FifoMap } from 'toad-cache'
 import { FST_AUTH0_ID_TOKEN_INVALID, FST_AUTH0_PROVIDER_FAILED, FST_AUTH0_PROVIDER_UNAVAILABLE } from '../errors.ts'
-import { ProviderFailure } from '../provider/failures.ts'
+import { ProviderFailure } from './failures.ts'
 
 const REST = 2000 // milliseconds, and up to as many more, so that processes do not ask in step
 const RETRY = 1000 // milliseconds
@@ -23,7 +23,7 @@ interface Pause {
 /**
  * When a provider that failed is not asked: by nobody before the time that it named; by whoever has a valid token not for some seconds, since it may take as long
  * as `httpTimeout` to see that it still fails; for a login without one not more than once a second. What may be about one person only pauses that login: nobody
- * can keep others from their tokens.
+ * can keep others from their tokens. So it is for tokens that it is asked about, each by its name.
  */
 export class Pauses {
   #everybody: Pause | null = null
@@ -60,7 +60,7 @@ export class Pauses {
     const closedUntil = Date.now() + (wait ?? 0) * 1000
     const pause = { error, number: ++this.#failures, closedUntil, retryAt: closedUntil, restUntil: restFrom(closedUntil) }
     this.#logins.set(login, { ...pause, retryAt: Date.now() + RETRY })
-    if (isAway) this.#everybody = pause
+    if (isAway && closedUntil >= (this.#everybody?.closedUntil ?? 0)) this.#everybody = pause // what it asked for counts, whatever came later of those under way
   }
 
   succeeded (login: string): void {
@@ -76,7 +76,7 @@ function refuseDuring ({ error, closedUntil, retryAt, restUntil }: Pause, hasTok
 }
 
 function notYet (remaining: number): Error {
-  return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: new ProviderFailure('refresh: the provider asked not to be asked yet', Math.ceil(remaining / 1000)) })
+  return new FST_AUTH0_PROVIDER_UNAVAILABLE({ cause: new ProviderFailure('the provider asked not to be asked yet', Math.ceil(remaining / 1000)) })
 }
 
 function restFrom (time: number): number {
