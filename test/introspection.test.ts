@@ -1,12 +1,16 @@
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { createIntrospectedTokens } from '../lib/api/introspected-tokens.ts'
 import type { ApiOptions, Auth0Options } from '../lib/index.ts'
 import { AUDIENCE } from './helpers/access-tokens.ts'
 import { Browser } from './helpers/browser.ts'
+import { travelInTime } from './helpers/clock.ts'
 import { DpopClient } from './helpers/dpop-client.ts'
 import { startExample } from './helpers/example.ts'
 import type { Json } from './helpers/id-tokens.ts'
 import { Provider } from './helpers/provider.ts'
 import type { Fault } from './helpers/provider-faults.ts'
+import type { Introspected } from '../lib/provider/introspection.ts'
 import { buildTokenSite, LIFETIME, says } from './helpers/token-site.ts'
 
 // Access tokens that tell nothing themselves (RFC 7662). The provider in memory gives such ones.
@@ -61,7 +65,24 @@ const refused: Record<string, Json> = {
   'not begun': { nbf: seconds() + 60 },
   "nobody's": { sub: undefined, client_id: undefined },
   'of somebody without a name': { sub: '' },
-  'of a number': { sub: 7 }
+  'of a number': { sub: 7 },
+  'of somebody whose name is too long': { sub: 's'.repeat(256) },
+  'good beyond all times': { exp: 1e15 },
+  'begun at a time that is text': { nbf: '1' },
+  'an ID token, by "token_use"': { token_use: 'id' },
+  'a refresh token, by "token_use"': { token_use: 'refresh_token' },
+  'a refresh token, by "token_type"': { token_type: 'refresh_token' },
+  'of a type that is no text': { token_type: 7 },
+  'a refresh token, by "typ"': { typ: 'Refresh' },
+  'an ID token, by "typ"': { typ: 'ID' },
+  'a logout token, by "typ"': { typ: 'logout+jwt' },
+  'of a "typ" that is no text': { typ: ['Bearer'] },
+  'an ID token, by "nonce"': { nonce: 'n' },
+  'an ID token, by "at_hash"': { at_hash: 'h' },
+  'a logout token, by "events"': { events: {} },
+  'bound to a key, and not to which': { token_type: 'DPoP' },
+  'bound to a key, by "typ", and not to which': { typ: 'dpop' },
+  'bound to a certificate, and as if to a key': { token_type: 'dpop', cnf: { 'x5t#S256': 'x' } }
 }
 for (const [name, json] of Object.entries(refused)) {
   t.test(`J16 a token that the provider says is ${name} is refused`, async t => {
@@ -73,7 +94,12 @@ for (const [name, json] of Object.entries(refused)) {
 }
 
 t.test('J16 what the provider may leave out, or say otherwise', async t => {
-  for (const [json, sub] of [[{ iss: undefined, exp: undefined }, 'auth0|ada'], [{ sub: undefined }, 'client-id'], [{ aud: ['https://x', AUDIENCE] }, 'auth0|ada']] as const) {
+  const answers: Json[] = [
+    { iss: undefined, exp: undefined }, { sub: undefined }, { aud: ['https://x', AUDIENCE] }, { sub: 's'.repeat(255) }, { token_use: 'access_token' }, { token_use: 'access' },
+    { token_type: undefined }, { token_type: 'bearer' }, { typ: 'Bearer' }, { typ: 'JWT' }, { typ: 'AT+JWT' }
+  ]
+  for (const json of answers) {
+    const sub = 'sub' in json ? json.sub ?? 'client-id' : 'auth0|ada'
     const { call, token, provider } = await build(t)
     provider.failNext('introspection', { json })
     t.match((await call(await token())).json(), { sub })
@@ -83,13 +109,19 @@ t.test('J16 what the provider may leave out, or say otherwise', async t => {
 const failing: Fault[] = ['503', 'connection reset', 'html', { json: { active: 'yes' } }, says('invalid_client', 401), says('invalid_grant')]
 for (const fault of failing) {
   t.test(`J16 nobody is refused nor let in while the provider cannot be asked: ${typeof fault === 'string' ? fault : 'nonsense'}`, async t => {
-    const { call, token, provider } = await build(t)
+    const { call, token, provider, clock } = await build(t)
+    const accessToken = await token()
     provider.fail('introspection', fault)
-    const response = await call(await token())
-    t.equal(response.statusCode, 503)
-    t.match(response.headers, { 'retry-after': /^\d+$/ })
+    for (const request of ['one', 'another']) {
+      const { statusCode, headers, ...response } = await call(accessToken)
+      t.equal(statusCode, 503, request)
+      t.equal(response.json().code, 'FST_AUTH0_PROVIDER_UNAVAILABLE')
+      t.match(headers, { 'retry-after': /^\d+$/ })
+    }
+    t.equal(provider.callsTo('introspection').length, 1, 'nor is it asked again at once')
     provider.heal()
-    t.equal((await call(await token())).statusCode, 200)
+    clock.advance(7)
+    t.equal((await call(accessToken)).statusCode, 200)
   })
 }
 
@@ -107,6 +139,117 @@ t.test('a JWT is verified here, and an opaque one refused where introspection is
   const off = await build(t, { introspection: false })
   t.equal((await off.call(await off.token())).statusCode, 401)
   t.equal(off.provider.callsTo('introspection').length, 0)
+})
+
+t.test('J16 a token that is to begin in a moment is taken as a JWT is, and refused no longer than until then', async t => {
+  const { call, token, provider, clock } = await build(t)
+  const accessToken = await token()
+  provider.fail('introspection', { json: { nbf: clock.now() + 31 } })
+  for (const count of [1, 1]) {
+    t.equal((await call(accessToken)).statusCode, 401, 'a second more than clocks may differ')
+    t.equal(provider.callsTo('introspection').length, count)
+  }
+  clock.advance(1)
+  t.equal((await call(accessToken)).statusCode, 200)
+  const late = await build(t)
+  late.provider.fail('introspection', { json: { nbf: late.clock.now() + 3600 } })
+  const other = await late.token()
+  for (const count of [1, 2]) {
+    t.equal((await late.call(other)).statusCode, 401)
+    t.equal(late.provider.callsTo('introspection').length, count, 'a no counts for half a minute at most')
+    late.clock.advance(30)
+  }
+})
+
+t.test('J16 the log has the reason of a refusal', async t => {
+  const { call, token, provider, logs } = await build(t)
+  provider.failNext('introspection', { json: { aud: 'https://other.example.com' } })
+  for (const [accessToken, reason] of [[await token(), '"aud" is another'], ['made-up', 'the provider says that it is not active']] as const) {
+    await call(accessToken)
+    t.match(logs.lines.findLast(({ err }) => err)?.err?.message, reason)
+  }
+})
+
+// Floods
+
+t.test('O6 of made-up tokens fifty are asked about at once, and the others are told to come again; good ones go on', async t => {
+  const { call, token, provider } = await build(t)
+  const good = await token()
+  t.equal((await call(good)).statusCode, 200)
+  let letGo = () => {}
+  const held = new Promise<void>(resolve => { letGo = resolve })
+  provider.fail('introspection', async ({ honest }) => {
+    await held
+    return honest()
+  })
+  let refusals = 0
+  let tell = () => {}
+  const refused = new Promise<void>(resolve => { tell = resolve })
+  const flood = Promise.all(Array.from({ length: 80 }, async (_, number) => {
+    const { statusCode, headers, ...response } = await call(`made-up-${number}`)
+    if (statusCode === 503 && ++refusals === 30) tell()
+    return [statusCode, response.json().code, headers['retry-after']].join(' ')
+  }))
+  await refused // while no question has its answer
+  const joined = call('made-up-0')
+  t.equal((await call(good)).statusCode, 200)
+  letGo()
+  const answers = await flood
+  t.equal(answers.filter(answer => answer === '401 FST_AUTH0_ACCESS_TOKEN_INVALID ').length, 50)
+  t.equal(answers.filter(answer => answer === '503 FST_AUTH0_PROVIDER_UNAVAILABLE 1').length, 30)
+  t.equal((await joined).statusCode, 401, 'who asks what is asked already waits for that')
+  t.equal((await call('made-up-79')).statusCode, 401, 'and then it goes on')
+  t.equal(provider.callsTo('introspection').length, 52)
+})
+
+t.test('O6 a provider that asks not to be asked is not, whoever comes; what is known goes on (RFC 9110 §10.2.3)', async t => {
+  const { call, token, provider, clock } = await build(t)
+  const good = await token()
+  t.equal((await call(good)).statusCode, 200)
+  for (const fault of ['429', '503'] as const) {
+    provider.failNext('introspection', fault)
+    t.match(await call(`first-${fault}`), { statusCode: 503, headers: { 'retry-after': '7' } })
+    clock.advance(3)
+    t.match(await call(`second-${fault}`), { statusCode: 503, headers: { 'retry-after': '4' } })
+    t.equal((await call(good)).statusCode, 200)
+    clock.advance(4)
+    t.equal((await call(`second-${fault}`)).statusCode, 401)
+  }
+  t.equal(provider.callsTo('introspection').length, 5)
+})
+
+t.test('O6 an outage that does not say for how long pauses nobody but the token that met it', async t => {
+  const { call, token, provider } = await build(t)
+  provider.failNext('introspection', '500')
+  t.equal((await call('made-up')).statusCode, 503)
+  t.equal((await call(await token())).statusCode, 200)
+})
+
+t.test('O6 O7 made-up tokens push no good ones out of the memory, and both kinds have a bound', async t => {
+  const asked: string[] = []
+  const answers = async (token: string): Promise<{ issuer: string, claims: Introspected } | null> => {
+    asked.push(token)
+    return token.startsWith('good') ? { issuer: 'https://tenant.example.com/', claims: { aud: AUDIENCE, sub: 'ada' } } : null
+  }
+  const clock = travelInTime(t, { isFrozen: true })
+  const introspect = createIntrospectedTokens({ audiences: [AUDIENCE], isCached: true, clockTolerance: 0 }, { introspect: answers })
+  const verdict = (token: string) => introspect(token).then(() => true, () => false)
+  const timesAsked = async (token: string) => {
+    asked.length = 0
+    await verdict(token)
+    return asked.length
+  }
+  t.ok(await verdict('good'))
+  for (let number = 0; number <= 5000; number++) t.notOk(await verdict(`made-up-${number}`))
+  t.equal(await timesAsked('good'), 0)
+  t.equal(await timesAsked('made-up-5000'), 0)
+  t.equal(await timesAsked('made-up-0'), 1)
+  for (let number = 1; number < 5000; number++) await verdict(`good-${number}`)
+  t.equal(await timesAsked('good'), 0, 'the one that was used least lately goes')
+  await verdict('good-5000')
+  t.equal(await timesAsked('good-1'), 1)
+  clock.advance(30)
+  t.equal(await timesAsked('good'), 1)
 })
 
 t.test('K1 a bound token needs its proof, whoever tells of it', async t => {
@@ -139,14 +282,16 @@ t.test('oidc-provider tells of its opaque tokens, until they are over', async t 
 })
 
 /** An API whose tokens the provider in memory gave to somebody who logged in. */
-async function build (t: Test, api: Partial<ApiOptions> = {}, { metadata = {} }: { metadata?: Json } = {}) {
+async function build (t: Test, api: Partial<ApiOptions> = {}, { metadata = {}, routes }: { metadata?: Json, routes?: (app: FastifyInstance) => void } = {}) {
   const provider = new Provider({ metadata })
   const site = await buildTokenSite(t, {
     isFrozen: true,
     provider,
-    auth0: { authorizationParams: { scope: 'openid offline_access', audience: AUDIENCE }, api: { audience: AUDIENCE, introspection: true, ...api } },
+    auth0: { httpTimeout: 60_000, authorizationParams: { scope: 'openid offline_access', audience: AUDIENCE }, api: { audience: AUDIENCE, introspection: true, ...api } },
     routes: app => {
       app.get('/api', { preHandler: app.requireAuth({ via: 'bearer' }) }, async ({ auth0: { via, user, scopes } }) => ({ via, sub: user?.sub, scopes }))
+      app.get('/open', async ({ auth0: { user } }) => JSON.stringify(user?.sub))
+      routes?.(app)
     }
   })
   const send = (headers: Record<string, string>) => site.app.inject({ url: '/api', headers })

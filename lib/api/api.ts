@@ -23,6 +23,6 @@ export function createApi (config: ApiConfig, { name, secrets, appBaseUrls, cloc
   const bases = resource === null ? appBaseUrls : [...appBaseUrls, new URL(resource).origin]
   const nonces = dpopNonce ? createNonces(secrets, [name]) : null
   const verifyPossession = createVerifyPossession({ mode, bases, clockTolerance, replays: createReplays(shared, [name]), nonces })
-  const introspect = config.introspection === null ? null : createIntrospectedTokens({ ...config, audiences: config.introspection.audiences }, provider)
+  const introspect = config.introspection === null ? null : createIntrospectedTokens({ ...config.introspection, isCached: config.isCached, clockTolerance }, provider)
   return { config, issuers, bearerTokens: createBearerTokens(config, { issuers, verifyPossession, introspect }) }
 }

@@ -48,7 +48,7 @@ export function createVerifyPossession ({ mode, bases, clockTolerance, replays, 
 }
 
 /** Of the key that a token is bound to; `null` when it is bound to none, or in another way (RFC 9449 §6.1). */
-function thumbprintOf ({ cnf }: Readonly<User>): string | null {
+export function thumbprintOf ({ cnf }: Readonly<Record<string, unknown>>): string | null {
   return isObject(cnf) && typeof cnf.jkt === 'string' ? cnf.jkt : null
 }
 

@@ -48,13 +48,20 @@ export async function verifyAccessToken (token: string, { header }: ParsedJwt, {
   const { claims, jwks } = keys instanceof Uint8Array
     ? { claims: await verifyHmac(token, keys, expected, invalid), jwks: null }
     : await verifySigned(token, keys, expected, invalid)
-  const { sub, exp } = claims
-  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) throw invalid('"sub" is nobody')
-  refuseIf(Number(exp) > LATEST_EXPIRY, '"exp" is no time')
-  for (const name of FOREIGN_CLAIMS) refuseIf(name in claims, `"${name}", as other tokens have`)
-  refuseIf([claims.typ, claims.token_use].some(kind => typeof kind === 'string' && OTHER_TOKENS.test(kind)), 'its claims call it another token')
-  refuseIf(jwks !== null && !isTyped(header) && !looksLikeOne(claims), 'nothing says that it is an access token and no ID token')
+  const fault = faultIn(claims)
+  if (fault !== null) throw invalid(fault)
+  if (jwks !== null && !isTyped(header) && !looksLikeOne(claims)) throw invalid('nothing says that it is an access token and no ID token')
   return { claims: claims as VerifiedClaims['claims'], jwks }
+}
+
+/** Why no access token has such claims, whoever vouches for them; `null`: one may. */
+export function faultIn (claims: Claims): string | null {
+  const { sub, exp, typ, token_use: use } = claims
+  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) return '"sub" is nobody'
+  if (Number(exp) > LATEST_EXPIRY) return '"exp" is no time'
+  if ([typ, use].some(kind => typeof kind === 'string' && OTHER_TOKENS.test(kind))) return 'its claims call it another token'
+  const foreign = FOREIGN_CLAIMS.find(name => name in claims)
+  return foreign === undefined ? null : `"${foreign}", as other tokens have`
 }
 
 function isTyped ({ typ }: Claims): boolean {
@@ -65,10 +72,6 @@ function isTyped ({ typ }: Claims): boolean {
 function looksLikeOne ({ aud, azp, ...claims }: Claims): boolean {
   const isForAnother = typeof azp === 'string' && ![aud].flat().includes(azp)
   return isForAnother || OWN_CLAIMS.some(name => name in claims)
-}
-
-function refuseIf (isWrong: boolean, reason: string): void {
-  if (isWrong) throw invalid(reason)
 }
 
 function invalid (reason: string): Error {
