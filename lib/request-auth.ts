@@ -29,7 +29,8 @@ export interface SessionInfo {
 export interface RequestAuth0 {
   /**
    * Their claims, or `null`: of the access token where the request brings one and option `api` is set, else of the session, never of both. Frozen: requests of one
-   * person share it. `null` too for a cross-site request with a session that acts.
+   * person share it. `null` too for a cross-site request with a session that acts; and where no guard is to be expected (a route with `config.auth0`, or none) for a token that only
+   * the provider knows, which is asked there by guards alone.
    */
   readonly user: Readonly<User> | null
   readonly isAuthenticated: boolean
@@ -99,8 +100,9 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   readonly bringsToken: boolean
   /** Whether it can be told who is calling: not before the hooks of the plugin ran, where they have to ask. */
   isPrepared: boolean
-  /** Of the access token. */
+  /** Of the access token; `null`: nobody looked at it, or the provider was not asked. */
   #verified: { claims: Readonly<User> } | { failure: Error } | null = null
+  #asking: Promise<void> | null = null
   /** Of the guard that admitted the request. */
   relogin: Relogin | null = null
   /** What the handler failed with, when it was a call for a token, of this very instance. */
@@ -116,12 +118,30 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
     this.isCrossSite = !this.bringsToken && isCrossSite(request, services.origins) // no page can make a browser send somebody's token
   }
 
-  /** Finds out beforehand what takes time, so that telling who is calling need not wait. Never fails: whoever asks is told. */
-  async prepare (): Promise<void> {
+  /**
+   * Finds out beforehand what takes time, so that telling who is calling need not wait. Never fails: whoever asks is told.
+   *
+   * @param mayAsk whether the provider may see a token that tells nothing itself
+   */
+  async prepare (mayAsk: boolean): Promise<void> {
     this.isPrepared = true
-    const { bearerTokens } = this.#services
-    if (!this.bringsToken || bearerTokens === null) return this.currentSession.fetch?.()
-    this.#verified = await bearerTokens(this.#request).then(claims => ({ claims }), failure => ({ failure: failure ?? new Error('nothing was thrown') })) // hooks may throw `null`
+    return this.bringsToken ? this.#verify(mayAsk) : this.currentSession.fetch?.()
+  }
+
+  /** Whether the provider is still to be asked what the access token is good for. */
+  get isUnasked (): boolean {
+    return this.bringsToken && this.#verified === null
+  }
+
+  /** Asks it, once for all guards: a proof of possession is good once. Never fails, as `prepare`. */
+  ask (): Promise<void> {
+    this.#asking ??= this.#verify(true)
+    return this.#asking
+  }
+
+  async #verify (mayAsk: boolean): Promise<void> {
+    const verify = this.#services.bearerTokens as BearerTokens // a token is brought
+    this.#verified = await verify(this.#request, mayAsk).then(claims => claims && { claims }, failure => ({ failure: failure ?? new Error('nothing was thrown') })) // hooks may throw `null`
   }
 
   /** Why the access token is not taken. */

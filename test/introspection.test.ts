@@ -170,6 +170,72 @@ t.test('J16 the log has the reason of a refusal', async t => {
   }
 })
 
+// Secrets that are none of the provider's
+
+t.test('J16 a token goes to the provider only where a guard is to be expected', async t => {
+  const { app, provider, token } = await build(t, {}, {
+    routes: app => {
+      app.get('/metrics', { config: { auth0: 'custom' } }, async ({ auth0: { user, via, isAuthenticated, scopes } }) => ({ user, via, isAuthenticated, scopes }))
+      app.get('/health', { config: { auth0: 'public' } }, async ({ auth0: { user } }) => ({ user }))
+      app.get('/missing', async (_request, reply) => reply.callNotFound())
+    }
+  })
+  const jwt = provider.accessToken()
+  const call = (url: string, accessToken: string) => app.inject({ url, headers: { authorization: `Bearer ${accessToken}` } })
+  for (const accessToken of ['secret-of-the-scraper', await token()]) {
+    t.same((await call('/metrics', accessToken)).json(), { user: null, via: null, isAuthenticated: false, scopes: [] })
+    t.same((await call('/health', accessToken)).json(), { user: null })
+    for (const url of ['/nowhere', '/login', '/callback', '/logout', '/favicon.ico']) await call(url, accessToken)
+  }
+  t.same(provider.callsTo('introspection'), [])
+  t.equal((await call('/health', jwt)).json().user.sub, 'auth0|ada', 'a JWT is looked at here')
+  t.equal((await call('/open', await token())).json(), 'auth0|ada', 'where nobody said, a handler is told')
+  t.equal(provider.callsTo('introspection').length, 1)
+})
+
+t.test('J16 a guard all the same asks there, once', async t => {
+  const client = new DpopClient()
+  const { app, provider, token } = await build(t, {}, {
+    routes: app => {
+      const guard = app.requireAuth({ via: 'bearer' })
+      app.addHook('preHandler', async (request, reply) => { if (request.url.startsWith('/by-hand')) await Promise.all([guard(request, reply), guard(request, reply)]) })
+      for (const stated of ['public', 'custom'] as const) {
+        app.get(`/guarded/${stated}`, { config: { auth0: stated }, onRequest: app.requireAuth, preHandler: guard }, async ({ auth0: { user } }) => user?.sub)
+        app.get(`/pages/${stated}`, { config: { auth0: stated }, preHandler: app.requireAuth({ via: 'session' }) }, async () => 'in')
+        app.get(`/by-hand/${stated}`, { config: { auth0: stated } }, async ({ auth0: { user } }) => user?.sub)
+      }
+      app.setNotFoundHandler({ preHandler: guard }, async ({ auth0: { user } }) => user?.sub)
+    }
+  })
+  const accessToken = await token()
+  const send = (url: string, headers: Record<string, string>) => app.inject({ url, headers })
+  const authorization = `Bearer ${accessToken}`
+  for (const url of ['/pages/public', '/pages/custom']) t.equal((await send(url, { authorization })).statusCode, 401)
+  t.equal(provider.callsTo('introspection').length, 0, 'not one who takes no tokens')
+  for (const url of ['/guarded/public', '/guarded/custom', '/by-hand/public', '/nowhere']) {
+    t.equal((await send(url, { authorization })).body, 'auth0|ada', url)
+    const response = await send(url, { authorization: `Bearer ${url.slice(1).replaceAll('/', '-')}` })
+    t.same([response.statusCode, response.headers['www-authenticate']], [401, INVALID], url)
+  }
+  t.equal(provider.callsTo('introspection').length, 5)
+  provider.fail('introspection', { json: { active: true, aud: AUDIENCE, sub: 'auth0|ada', token_type: 'DPoP', cnf: { jkt: client.thumbprint } } })
+  for (const url of ['/guarded/custom', '/by-hand/custom']) {
+    const bound = `bound${url.replaceAll('/', '-')}`
+    const dpop = client.proof({ url: `https://app.example.com${url}`, accessToken: bound })
+    t.equal((await send(url, { authorization: `DPoP ${bound}`, dpop })).body, 'auth0|ada', 'a proof that is good once is looked at once')
+  }
+})
+
+t.test('J16 where nobody said who may, all is known before a guard is asked: one that was not waited for lets nobody in', async t => {
+  const { app } = await build(t, {}, {
+    routes: app => {
+      const guard = app.requireAuth({ via: 'bearer' })
+      app.get('/careless', { preHandler: async (request, reply) => { guard(request, reply) } }, async () => 'in')
+    }
+  })
+  t.equal((await app.inject({ url: '/careless', headers: { authorization: 'Bearer made-up' } })).statusCode, 401)
+})
+
 // Floods
 
 t.test('O6 of made-up tokens fifty are asked about at once, and the others are told to come again; good ones go on', async t => {

@@ -13,9 +13,17 @@ export interface GuardPolicy extends Omit<Readonly<RequireAuthOptions>, 'via'> {
 /** In the `config` of a route of ours. */
 export const OWN: unique symbol = Symbol('own')
 
+/** What routes say of themselves that have no guard. */
+export const STATED: readonly unknown[] = ['public', 'custom']
+
 /** Whether a request goes to a route of ours. They admit everybody: who cannot get to them cannot log in. */
 export function isOwn ({ routeOptions: { config } }: AnyRequest): boolean {
   return (config as { [OWN]?: true } | undefined)?.[OWN] === true
+}
+
+/** Whether no guard is to be expected: by what a route says of itself, or because there is none. A secret that comes there may be meant for others. */
+export function isUnguarded (request: AnyRequest): boolean {
+  return request.is404 || isOwn(request) || STATED.includes(request.routeOptions.config.auth0)
 }
 
 const POLICY: unique symbol = Symbol('policy')

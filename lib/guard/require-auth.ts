@@ -114,8 +114,9 @@ function createGuard ({ name, clockTolerance, api, hasLogins, addresses, startLo
 
   /** Judges by the access token alone. */
   function judgeToken (caller: RequestAuth, request: AnyRequest, reply: AnyReply): Promise<void> {
-    const { tokenFailure } = caller
     if (!takes.has('bearer')) return refuse(request, reply, new FST_AUTH0_LOGIN_REQUIRED())
+    if (caller.isUnasked && !isOwn(request)) return caller.ask().then(() => judgeToken(caller, request, reply))
+    const { tokenFailure } = caller
     if (tokenFailure !== null) return refuseToken(request, reply, tokenFailure)
     if (hasTokenInForm(request)) return refuseToken(request, reply, new FST_AUTH0_CREDENTIALS_INVALID({ cause: new Error('one access token in the header, and one in the form') }))
     const { user } = caller

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { OWN, type GuardPolicy } from '../guard/guard-policy.ts'
+import { OWN, STATED, type GuardPolicy } from '../guard/guard-policy.ts'
 import { guardsOf } from './guards-of.ts'
 import type { WatchedRoute } from './watched-routes.ts'
 
@@ -18,8 +18,6 @@ export interface ListedRoute {
   url: string
   policy: RoutePolicy
 }
-
-const STATED: readonly unknown[] = ['public', 'custom']
 
 /** Lists routes, one for each method. The HEAD that Fastify adds to a GET goes with it, unless another policy is its. */
 export function listRoutes (routes: readonly WatchedRoute[]): ListedRoute[] {
