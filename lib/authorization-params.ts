@@ -6,6 +6,8 @@ const REFUSED: Record<string, (value: string) => string | null> = {
   grant_type: () => 'is not yours to set: logins use the authorization code, and the password grant must not be used (RFC 9700 §2.4)',
   scope: value => value.split(' ').includes('openid') ? null : 'must contain "openid": without it there is no ID token',
   response_mode: value => value === 'query' || value === 'form_post' ? null : 'can be "query" or "form_post"',
+  claims: value => isObject(fromJson(value)) ? null : 'must be a JSON object as text (OpenID Connect Core 1.0 §5.5)',
+  authorization_details: value => Array.isArray(fromJson(value)) ? null : 'must be a JSON array as text (RFC 9396 §2)',
   max_age: value => /^\d{1,9}$/.test(value) ? null : 'must be a number of seconds',
   client_id: () => OURS,
   redirect_uri: () => OURS,
@@ -51,6 +53,18 @@ function problemOf (name: string, value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number') return 'must be a string or a number'
   const refuse = Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined
   return refuse?.(String(value)) ?? null
+}
+
+function fromJson (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+function isObject (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** As JSON, which is how it is kept: there, a character takes up to six bytes. */

@@ -1,5 +1,9 @@
+import type { JsonWebKey, KeyObject } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AnyRequest } from './fastify.ts'
+import type { ClientCertificate } from './provider/certified-fetch.ts'
+import type { AssertionAudience, ClientAuthMethod } from './provider/client-authentication.ts'
+import type { ClientKey } from './provider/client-key.ts'
 import type { ProviderPreset } from './provider/presets.ts'
 import type { LoginTokenAnswer, Tokens } from './provider/provider.ts'
 import type { UserInfoPolicy } from './provider/user-info.ts'
@@ -91,6 +95,28 @@ export interface RevocationOptions {
   redis?: string | object | undefined
 }
 
+/** A private key: PEM text, a JWK, or what `node:crypto` makes. A JWK may have `kid`, `alg` and `x5t#S256`. */
+export type PrivateKey = string | JsonWebKey | KeyObject
+
+/** A private key, and what the provider knows it by. */
+export interface NamedPrivateKey {
+  key: PrivateKey
+  kid?: string
+  /** What it signs. Default: `RS256`; `ES256`, `ES384` or `ES512`, by the curve; `EdDSA`. */
+  alg?: string
+  /** The SHA-256 thumbprint of its certificate in base64url, by which Entra ID finds it. */
+  'x5t#S256'?: string
+}
+
+/** A certificate for mutual TLS, as PEM. */
+export interface ClientCertificateOptions {
+  /** It, and behind it those between it and its root. */
+  cert: string | Uint8Array
+  key: PrivateKey | Uint8Array
+  /** Whom to trust in place of Node's own roots, if the provider's certificate is of none of them. */
+  ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array>
+}
+
 /** One more issuer whose access tokens are accepted. */
 export interface ApiIssuerOptions {
   /** The `iss` of its tokens. `http:` only on loopback; with `secret` any text will do. */
@@ -153,7 +179,7 @@ export interface Auth0Options {
   issuer?: string | undefined
   /** Env: `AUTH0_CLIENT_ID`. */
   clientId?: string | undefined
-  /** Env: `AUTH0_CLIENT_SECRET`. */
+  /** Needed with the methods that are named after it. Env: `AUTH0_CLIENT_SECRET`. */
   clientSecret?: string | undefined
   /** Encrypts cookies: 32 random characters or more. An array rotates: the first seals, all open. Env: `AUTH0_SECRET`. */
   secret?: string | readonly string[] | undefined
@@ -199,8 +225,16 @@ export interface Auth0Options {
    * no key are refused. They are of use through `app.auth0.fetch` (RFC 9449). Default: `false`.
    */
   dpop?: boolean
-  /** How the client proves itself (OpenID Connect Core 1.0 §9). Default: `client_secret_post`. */
-  clientAuthMethod?: 'client_secret_post' | 'client_secret_basic'
+  /** How the client proves itself (OpenID Connect Core 1.0 §9; RFC 8705 §2). Default: `client_secret_post`. */
+  clientAuthMethod?: ClientAuthMethod
+  /** What `private_key_jwt` and `signedAuthorizationRequests` sign with; RSA with 2048 bits or more, EC or Ed25519. Env: `AUTH0_CLIENT_PRIVATE_KEY`, as PEM or JSON. */
+  clientPrivateKey?: PrivateKey | NamedPrivateKey | undefined
+  /** Whom `private_key_jwt` and `client_secret_jwt` address: the provider by its name, or by its token endpoint, as Entra ID and Okta want it. Default: `issuer`. */
+  clientAssertionAudience?: AssertionAudience
+  /** What `tls_client_auth` and `self_signed_tls_client_auth` show; or a `fetch` of your own shows it. */
+  clientCertificate?: ClientCertificateOptions | undefined
+  /** Signs the authorization request (RFC 9101). Used by itself when the provider demands it and there is a `clientPrivateKey`. Default: `false`. */
+  signedAuthorizationRequests?: boolean
   /** Enriches a login by changing `user` or returning another; refuses it by throwing `FST_AUTH0_LOGIN_REFUSED` or another error with a 4xx status. */
   onLogin?: (login: LoginEvent, request: AnyRequest) => User | undefined | void | Promise<User | undefined | void>
   /** Sees what a refresh brought, once that is kept, and may enrich the user as `onLogin` does, within ten seconds. What it throws is logged; the refresh goes on. */
@@ -258,12 +292,16 @@ export interface ApiConfig {
 
 /** The options as we use them: complete, checked, read-only. */
 export interface Config extends Readonly<Pick<Required<Auth0Options>,
-  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'requirePolicy' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
+  'name' | 'acceptUntypedLogoutTokens' | 'revokeOnBackchannelLogout' | 'clientAuthMethod' | 'clientAssertionAudience' | 'signedAuthorizationRequests' | 'pushedAuthorizationRequests' | 'dpop' | 'requirePolicy' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>> {
   /** Whether people log in here; else only access tokens are taken, and there is no client, no secret and no route. */
   readonly hasLogins: boolean
   readonly preset: ProviderPreset
   readonly clientId: string
-  readonly clientSecret: string
+  /** `null` with the methods that need none, and without logins. */
+  readonly clientSecret: string | null
+  readonly clientKey: ClientKey | null
+  /** `null` where there is none, or `fetch` shows it. */
+  readonly clientCertificate: ClientCertificate | null
   readonly secrets: readonly string[]
   /** Without a slash behind. One, or an allow-list. */
   readonly appBaseUrls: readonly string[]

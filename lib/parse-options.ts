@@ -2,6 +2,7 @@ import { parseAuthorizationParams } from './authorization-params.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
 import type { Auth0Options, Config } from './options.ts'
 import { parseApi } from './options/api.ts'
+import { parseClientAuthentication } from './options/client-authentication.ts'
 import { DEFAULTS } from './options/defaults.ts'
 import { wantsLogins } from './options/logins.ts'
 import { refuseUnknownNames } from './options/names.ts'
@@ -46,6 +47,7 @@ function parse (source: Source, instancePrefix: string): Config {
     name,
     hasLogins,
     ...provider,
+    ...parseClientAuthentication(source, hasLogins, provider.preset),
     api,
     secrets: hasLogins || api?.dpopNonce === true ? parseSecrets(source) : [],
     appBaseUrls,

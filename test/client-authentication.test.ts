@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildApp } from './helpers/app.ts'
-import { createProvider } from './helpers/provider.ts'
+import { createProvider, Provider } from './helpers/provider.ts'
 
 // The provider of these tests refuses two ways at once, and a secret that is not quite right.
 
@@ -74,3 +74,45 @@ t.test('a wrong secret is a 502 that says so in the log, without it', async t =>
   t.match(logs.lines.find(({ err }) => err)?.err?.message, /token endpoint: .*\(invalid_client\)/)
   t.notOk(logs.text.includes('of another client'))
 })
+
+// Mutual TLS: what is shown in the handshake is seen in client-journeys.test.ts.
+
+const aliases = { token_endpoint: 'https://tenant.example.com/mtls/token', revocation_endpoint: 'https://tenant.example.com/mtls/revoke' }
+
+t.test('D1 with mutual TLS nothing is sent but the client\'s id, to the alias where there is one (RFC 8705 §2, §5)', async t => {
+  const provider = new Provider({ registration: { method: 'tls_client_auth' }, metadata: { mtls_endpoint_aliases: aliases } })
+  const { browser } = await buildApp(t, { provider, auth0: { clientAuthMethod: 'tls_client_auth', pushedAuthorizationRequests: true, fetch: redirected(provider) } })
+  await browser.login()
+  t.same([...provider.callsTo('token')[0]!.params.keys()].sort(), ['client_id', 'code', 'code_verifier', 'grant_type', 'redirect_uri'])
+  t.same(asked, ['/.well-known/openid-configuration', '/oauth/par', '/.well-known/jwks.json', '/mtls/token'])
+})
+
+for (const clientAuthMethod of ['client_secret_post', 'client_secret_basic'] as const) {
+  t.test(`aliases are not for ${clientAuthMethod}: no secret goes there`, async t => {
+    const provider = new Provider({ metadata: { mtls_endpoint_aliases: aliases } })
+    const { browser } = await buildApp(t, { provider, auth0: { clientAuthMethod, fetch: redirected(provider) } })
+    await browser.login()
+    t.same(asked.filter(path => path.includes('mtls')), [])
+  })
+}
+
+const unusable: Array<[name: string, alias: unknown]> = [['that others can read', 'http://tenant.example.com/mtls/token'], ['that is no URL', 'token'], ['that is no text', 5]]
+for (const [name, alias] of unusable) {
+  t.test(`F3 with mutual TLS an alias ${name} gets nothing, and is a 502`, async t => {
+    const provider = new Provider({ registration: { method: 'tls_client_auth' }, metadata: { mtls_endpoint_aliases: { token_endpoint: alias } } })
+    const { browser } = await buildApp(t, { provider, auth0: { clientAuthMethod: 'tls_client_auth', fetch: redirected(provider) } })
+    t.equal((await browser.comeBack(await browser.leave())).statusCode, 502)
+    t.same(asked.filter(path => path.includes('token')), [])
+  })
+}
+
+let asked: string[] = []
+
+/** The provider, with its aliases, and what was asked of it. */
+function redirected (provider: Provider): typeof fetch {
+  asked = []
+  return (input, init) => {
+    asked.push(new URL(String(input)).pathname)
+    return provider.fetch(String(input).replace('/mtls/', '/oauth/'), init)
+  }
+}

@@ -1,3 +1,4 @@
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { FST_AUTH0_OPTIONS_INVALID, MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { parseOptions } from '../lib/parse-options.ts'
@@ -24,6 +25,10 @@ t.test('what is not given has the documented default', async t => {
     clientId: 'client-from-environment',
     clientSecret: 'client-secret-from-environment',
     clientAuthMethod: 'client_secret_post',
+    clientAssertionAudience: 'issuer',
+    clientKey: null,
+    clientCertificate: null,
+    signedAuthorizationRequests: false,
     pushedAuthorizationRequests: false,
     dpop: false,
     hasLogins: true,
@@ -61,10 +66,11 @@ t.test('fetch is the global one of the moment, which a tracer may replace', asyn
 })
 
 t.test('every option is known, and arrives', async t => {
-  const all: Required<Omit<Auth0Options, 'issuer' | 'redirectUri'>> = {
+  const privateKey = createPrivateKey(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const all: Required<Omit<Auth0Options, 'issuer' | 'redirectUri' | 'clientCertificate'>> = {
     domain: 'login.example.com',
     clientId: 'id',
-    clientSecret: 'shh',
+    clientSecret: 'a secret of thirty-two characters',
     secret: [secret, secret.toUpperCase()],
     appBaseUrl: ['https://a.example.com/shop/', 'https://b.example.com'],
     authorizationParams: { scope: 'openid', audience: 'https://api.example.com', max_age: 60, response_mode: 'form_post', acr_values: '2' },
@@ -92,7 +98,10 @@ t.test('every option is known, and arrives', async t => {
     permissionsClaim: ['realm_access', 'roles'],
     pushedAuthorizationRequests: true,
     dpop: true,
-    clientAuthMethod: 'client_secret_basic',
+    clientAuthMethod: 'client_secret_jwt',
+    clientAssertionAudience: 'token_endpoint',
+    clientPrivateKey: { key: privateKey, kid: 'key-1', 'x5t#S256': 'thumbprint' },
+    signedAuthorizationRequests: true,
     onLogin () {},
     onRefresh () {},
     onLogout () {},
@@ -104,11 +113,13 @@ t.test('every option is known, and arrives', async t => {
     prefix: '/app'
   }
   const { preset, ...config } = parseOptions({ ...all, logLevel: 'warn', logSerializers: {} } as Auth0Options, {}, '')
-  const { domain, secret: secrets, appBaseUrl, prefix, ...rest } = all
+  const { domain, secret: secrets, appBaseUrl, prefix, clientPrivateKey, ...rest } = all
   t.equal(preset.issuer.href, `https://${domain}/`)
   t.same(config, {
     ...rest,
     hasLogins: true,
+    clientKey: { privateKey, algorithm: 'ES384', names: { kid: 'key-1', 'x5t#S256': 'thumbprint' } },
+    clientCertificate: null,
     secrets,
     appBaseUrls: ['https://a.example.com/shop', 'https://b.example.com'],
     isSecure: true,

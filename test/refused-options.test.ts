@@ -1,8 +1,12 @@
+import { createSecretKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto'
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
 import auth0, { FST_AUTH0_OPTIONS_INVALID, MemoryStore, type Auth0Options } from '../lib/index.ts'
 import { secret } from './helpers/app.ts'
+import { clientCertificate } from './helpers/certificates.ts'
+import { toPem } from './helpers/client-keys.ts'
+import { rsaKey } from './helpers/id-tokens.ts'
 
 const good = { domain: 'tenant.example.com', clientId: 'client-id', clientSecret: 'client-secret-of-the-tests', secret, appBaseUrl: 'https://app.example.com' }
 const noDomain = { domain: undefined }
@@ -27,13 +31,71 @@ const provider: Refusal[] = [
   ['no client id', { clientId: undefined }, 'clientId', 'is missing: give the "Client ID" of the application at the provider, as option or in AUTH0_CLIENT_ID'],
   ['an empty client secret', { clientSecret: '' }, 'clientSecret', 'is missing: give the "Client Secret" of the application at the provider, as option or in AUTH0_CLIENT_SECRET'],
   ['a client id that is no string', { clientId: 5 }, 'clientId', 'is missing'],
-  ['an unknown client authentication', { clientAuthMethod: 'none' }, 'clientAuthMethod', 'must be one of "client_secret_post", "client_secret_basic"'],
+  ['an unknown client authentication', { clientAuthMethod: 'none' }, 'clientAuthMethod', 'must be one of "client_secret_post", "client_secret_basic", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"'],
+  ['signed requests that are neither on nor off', { signedAuthorizationRequests: 'yes' }, 'signedAuthorizationRequests', 'must be one of true, false'],
   ['PAR that is neither on nor off', { pushedAuthorizationRequests: 'yes' }, 'pushedAuthorizationRequests', 'must be one of true, false'],
   ['a requirePolicy that is neither on nor off', { requirePolicy: 'yes' }, 'requirePolicy', 'must be one of true, false'],
   ['an unknown UserInfo policy', { userInfo: true }, 'userInfo', 'must be one of "missing", "always", false'],
   ['a fetch that is none', { fetch: 'https://proxy' }, 'fetch', 'must be a function'],
   ...[0, -1, 1.5, NaN, Infinity, 600_001, '5', null].map((httpTimeout): Refusal => [`a time-out of ${httpTimeout}`, { httpTimeout }, 'httpTimeout', 'must be a whole number of milliseconds from 1 to 600000']),
   ...[-1, 301].map((clockTolerance): Refusal => [`a clock ${clockTolerance} s off`, { clockTolerance }, 'clockTolerance', 'must be a whole number of seconds from 0 to 300'])
+]
+
+const rsa = rsaKey('client').privateKey
+const [jwk, otherJwk] = [rsa, rsaKey('other client').privateKey].map(key => key.export({ format: 'jwk' })) as [JsonWebKey, JsonWebKey]
+const { d, p, q, dp, dq, qi, ...publicJwk } = jwk
+const encrypted = rsa.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'passphrase' })
+const { cert, key } = clientCertificate()
+const withKey = (clientPrivateKey: unknown) => ({ clientAuthMethod: 'private_key_jwt', clientSecret: undefined, clientPrivateKey })
+const mutualTls = { clientAuthMethod: 'tls_client_auth', clientSecret: undefined }
+const withCertificate = (given: unknown) => ({ ...mutualTls, clientCertificate: given })
+const notUsed = 'is not used with "clientAuthMethod"'
+const isPublic = 'is a public key or a certificate: give the private key'
+const noKey = 'must be a private key: PEM text, a JWK, or a KeyObject'
+const noCertificate = 'must be a certificate as PEM text, which begins with "-----BEGIN CERTIFICATE-----"'
+
+const authentication: Refusal[] = [
+  ['no private key', withKey(undefined), 'clientPrivateKey', 'is missing: give the key whose public half the provider knows, as option or in AUTH0_CLIENT_PRIVATE_KEY'],
+  ['null for a private key', withKey(null), 'clientPrivateKey', 'is missing'],
+  ['no private key for signed requests', { signedAuthorizationRequests: true }, 'clientPrivateKey', 'is missing'],
+  ['a public key as PEM', withKey(toPem(rsaKey('client').publicKey)), 'clientPrivateKey', isPublic],
+  ['a public key as JWK', withKey(publicJwk), 'clientPrivateKey', isPublic],
+  ['a certificate for the key', withKey(cert), 'clientPrivateKey', isPublic],
+  ['a public KeyObject', withKey(rsaKey('client').publicKey), 'clientPrivateKey', 'is a public key: give the private one'],
+  ['a secret KeyObject', withKey(createSecretKey(Buffer.alloc(32))), 'clientPrivateKey', 'is a secret key: give the private one'],
+  ['an encrypted key', withKey(encrypted), 'clientPrivateKey', 'is encrypted: decrypt it, e.g. by "openssl pkcs8'],
+  ...[5, '', 'a word', '{"kty":', [], true, { kty: 'oct', k: 'c2VjcmV0' }, { kty: 'RSA' }, { key: null }, { key: [] }].map((key): Refusal => [`the private key ${JSON.stringify(key)}`, withKey(key), 'clientPrivateKey', noKey]),
+  ['RSA of 2047 bits (RFC 7518 §3.3)', withKey(generateKeyPairSync('rsa', { modulusLength: 2047 }).privateKey), 'clientPrivateKey', 'must have 2048 bits or more'],
+  ...[generateKeyPairSync('ec', { namedCurve: 'secp256k1' }), generateKeyPairSync('x25519'), generateKeyPairSync('ed448'), generateKeyPairSync('rsa-pss', { modulusLength: 2048 }), generateKeyPairSync('dsa', { modulusLength: 2048, divisorLength: 256 })]
+    .map(({ privateKey }): Refusal => [`a key of ${privateKey.asymmetricKeyType}`, withKey(privateKey), 'clientPrivateKey', 'must be a private key of RSA, EC (P-256, P-384, P-521) or Ed25519']),
+  ...['ES256', 'HS256', 'none', 'RSA-OAEP', '', 5, null, 'toString'].map((alg): Refusal => [`${JSON.stringify(alg)} by an RSA key`, withKey({ key: rsa, alg }), 'clientPrivateKey', 'cannot sign what its "alg" says: this key signs RS256, RS384']),
+  ['a JWK for another algorithm', withKey({ ...jwk, alg: 'ES256' }), 'clientPrivateKey', 'cannot sign what its "alg" says'],
+  ['a JWK with the halves of two keys', withKey({ ...jwk, n: otherJwk.n }), 'clientPrivateKey', 'has parts of two keys'],
+  ...['', 5, null].map((kid): Refusal => [`the kid ${JSON.stringify(kid)}`, withKey({ key: rsa, kid }), 'clientPrivateKey', 'has a "kid" that is no text']),
+  ['a thumbprint that is no text', withKey({ key: rsa, 'x5t#S256': Buffer.alloc(32) }), 'clientPrivateKey', 'has a "x5t#S256" that is no text'],
+  ['a slip in the name of a key', withKey({ key: rsa, kit: 'key-1' }), 'clientPrivateKey.kit', 'is unknown. Did you mean "clientPrivateKey.kid"?'],
+  ['a private key with a method that has a secret', { clientPrivateKey: rsa }, 'clientPrivateKey', `${notUsed} client_secret_post: set that to "private_key_jwt", or "signedAuthorizationRequests" to true`],
+  ['a secret with a method that has a key', { ...withKey(rsa), clientSecret: 'shh' }, 'clientSecret', `${notUsed} private_key_jwt: leave it out`],
+  ['a secret that is too short to sign with (RFC 7518 §3.2)', { clientAuthMethod: 'client_secret_jwt', clientSecret: 'ü'.repeat(15) + 'x' }, 'clientSecret', 'is too short for "client_secret_jwt", which needs 32 bytes'],
+  ['no secret to sign with', { clientAuthMethod: 'client_secret_jwt', clientSecret: undefined }, 'clientSecret', 'is missing'],
+  ['an unknown audience', { ...withKey(rsa), clientAssertionAudience: 'https://id.example.com' }, 'clientAssertionAudience', 'must be one of "issuer", "token_endpoint"'],
+  ['an audience of nothing', { clientAssertionAudience: 'issuer' }, 'clientAssertionAudience', `${notUsed} client_secret_post: it is of "private_key_jwt" and "client_secret_jwt"`],
+  ['no certificate', mutualTls, 'clientCertificate', 'is missing: give { cert, key } as PEM text, or a "fetch" that shows a certificate'],
+  ['a certificate and a fetch', { ...withCertificate({ cert, key }), fetch }, 'clientCertificate', 'and "fetch" exclude each other'],
+  ['a certificate with a method that shows none', { clientCertificate: { cert, key } }, 'clientCertificate', `${notUsed} client_secret_post: set that to "tls_client_auth"`],
+  ['a certificate over http', { ...withCertificate({ cert, key }), domain: 'localhost:4000' }, 'clientCertificate', 'needs a provider at https'],
+  ['a secret with a certificate', { ...withCertificate({ cert, key }), clientAuthMethod: 'self_signed_tls_client_auth', clientSecret: 'shh' }, 'clientSecret', `${notUsed} self_signed_tls_client_auth`],
+  ...[cert, [], null, true].map((given): Refusal => [`the certificate ${JSON.stringify(given).slice(0, 20)}`, withCertificate(given), 'clientCertificate', 'must be an object']),
+  ...['cert', undefined, Buffer.from('cert'), key, 5].map((given): Refusal => [`the certificate { cert: ${String(given).slice(0, 20)} }`, withCertificate({ cert: given, key }), 'clientCertificate.cert', noCertificate]),
+  ['a certificate without its key', withCertificate({ cert }), 'clientCertificate.key', noKey],
+  ['a certificate twice', withCertificate({ cert, key: cert }), 'clientCertificate.key', isPublic],
+  ['a certificate with the key of another', withCertificate({ cert, key: toPem(rsaKey('other client').privateKey) }), 'clientCertificate.key', 'is not the key of the certificate: give the two that were made together'],
+  ['a certificate that has expired', withCertificate(clientCertificate({ to: '250101000000Z' })), 'clientCertificate.cert', /expired on Jan +1 00:00:00 2025 GMT: renew it/],
+  ['a certificate of the future', withCertificate(clientCertificate({ from: '480101000000Z' })), 'clientCertificate.cert', /is not valid before Jan +1 00:00:00 2048 GMT/],
+  ['roots that are none', withCertificate({ cert, key, ca: ['root'] }), 'clientCertificate.ca[0]', noCertificate],
+  ['a root that is none', withCertificate({ cert, key, ca: key }), 'clientCertificate.ca', noCertificate],
+  ['no roots', withCertificate({ cert, key, ca: [] }), 'clientCertificate.ca', 'must be a certificate as PEM text, or a list of them'],
+  ['a slip in the certificate', withCertificate({ cert, key, certificate: cert }), 'clientCertificate.certificate', 'is unknown. Known are clientCertificate.cert']
 ]
 
 const remedy = 'give 32 or more random characters, e.g. from "openssl rand -hex 32", as option or in AUTH0_SECRET'
@@ -96,6 +158,8 @@ const others: Refusal[] = [
   ['a scope without openid', { authorizationParams: { scope: 'profile email' } }, 'authorizationParams.scope', 'must contain "openid"'],
   ['a scope that only contains the letters', { authorizationParams: { scope: 'openid2 xopenid' } }, 'authorizationParams.scope', 'must contain "openid"'],
   ['a parameter that is no text', { authorizationParams: { claims: { id_token: {} } } }, 'authorizationParams.claims', 'must be a string or a number'],
+  ...['id_token', '[]', 'null', '"acr"', '{'].map((claims): Refusal => [`the claims ${claims}`, { authorizationParams: { claims } }, 'authorizationParams.claims', 'must be a JSON object as text']),
+  ...['account', '{}', '['].map((details): Refusal => [`the details ${details}`, { authorizationParams: { authorization_details: details } }, 'authorizationParams.authorization_details', 'must be a JSON array as text']),
   ...['token', 'id_token token', 'id_token', 'code id_token', 'code token', 'none'].map((type): Refusal =>
     [`A13 the response type "${type}" (RFC 9700 §2.1.2)`, { authorizationParams: { response_type: type } }, 'authorizationParams.response_type', 'can only be "code"']),
   ...['password', 'implicit', 'client_credentials', 'authorization_code'].map((type): Refusal =>
@@ -153,7 +217,7 @@ const unknown: Refusal[] = [
   ['a name of the prototype', { hasOwnProperty: 1 }, 'hasOwnProperty', 'is unknown']
 ]
 
-for (const [name, options, option, text] of [...provider, ...secrets, ...addresses, ...others, ...storage, ...unknown]) {
+for (const [name, options, option, text] of [...provider, ...authentication, ...secrets, ...addresses, ...others, ...storage, ...unknown]) {
   t.test(`refuses ${name}, as option "${option}"`, async t => {
     const problems = await problemsOf(options)
     t.equal(problems.length, 1, problems.join())
@@ -172,7 +236,7 @@ t.test('refuses an http appBaseUrl in production, unless it is on this machine',
 })
 
 t.test('no message has a value in it, whatever was mixed up', async () => {
-  const names = ['revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
+  const names = ['revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'userInfo', 'rolesClaim', 'clientAuthMethod', 'clientPrivateKey', 'clientAssertionAudience', 'clientCertificate', 'signedAuthorizationRequests', 'onLogin', 'name', 'httpTimeout', 'prefix', 'session', 'routes', 'authorizationParams']
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom(leak, [leak], [[leak]], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`)
   await fc.assert(fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), value), async options => {

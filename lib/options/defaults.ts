@@ -14,6 +14,8 @@ export const DEFAULTS = {
   rolesClaim: 'roles',
   permissionsClaim: 'permissions',
   clientAuthMethod: 'client_secret_post',
+  clientAssertionAudience: 'issuer',
+  signedAuthorizationRequests: false,
   pushedAuthorizationRequests: false,
   dpop: false,
   httpTimeout: 5000,

@@ -3,10 +3,10 @@ import type { Source } from './source.ts'
 
 /** Nobody gives these but for logins. */
 const FOR_LOGINS: ReadonlyArray<keyof Auth0Options> = [
-  'clientId', 'clientSecret', 'redirectUri', 'authorizationParams', 'routes', 'session', 'userInfo', 'pushedAuthorizationRequests', 'dpop', 'clientAuthMethod',
-  'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'onLogin', 'onRefresh', 'onLogout'
+  'clientId', 'clientSecret', 'redirectUri', 'authorizationParams', 'routes', 'session', 'userInfo', 'pushedAuthorizationRequests', 'signedAuthorizationRequests', 'dpop', 'clientAuthMethod',
+  'clientPrivateKey', 'clientAssertionAudience', 'clientCertificate', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'onLogin', 'onRefresh', 'onLogout'
 ]
-const VARIABLES = ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET', 'AUTH0_REDIRECT_URI']
+const VARIABLES = ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET', 'AUTH0_CLIENT_PRIVATE_KEY', 'AUTH0_REDIRECT_URI']
 
 /**
  * Whether people log in here, or only access tokens are taken. Whatever is given for logins means that there are to be some, so that a forgotten client id is told, and

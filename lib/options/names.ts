@@ -1,5 +1,5 @@
 import leven from 'leven'
-import type { ApiIssuerOptions, ApiOptions, Auth0Options, AuthorizationParams, MaxSessions, RevocationOptions, Routes, SessionOptions } from '../options.ts'
+import type { ApiIssuerOptions, ApiOptions, Auth0Options, AuthorizationParams, ClientCertificateOptions, MaxSessions, NamedPrivateKey, RevocationOptions, Routes, SessionOptions } from '../options.ts'
 import type { Source } from './source.ts'
 
 /** Fastify's own, for every plugin. */
@@ -7,7 +7,7 @@ type RegisterOption = 'logLevel' | 'logSerializers'
 
 const OPTIONS: ReadonlyArray<keyof Auth0Options | RegisterOption> = [
   'domain', 'issuer', 'clientId', 'clientSecret', 'secret', 'appBaseUrl', 'redirectUri', 'authorizationParams', 'routes', 'session', 'revocations', 'acceptUntypedLogoutTokens', 'revokeOnBackchannelLogout', 'api', 'requirePolicy',
-  'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'dpop', 'clientAuthMethod', 'onLogin', 'onRefresh', 'onLogout', 'onError',
+  'userInfo', 'rolesClaim', 'permissionsClaim', 'pushedAuthorizationRequests', 'signedAuthorizationRequests', 'dpop', 'clientAuthMethod', 'clientPrivateKey', 'clientAssertionAudience', 'clientCertificate', 'onLogin', 'onRefresh', 'onLogout', 'onError',
   'name', 'fetch', 'httpTimeout', 'clockTolerance', 'prefix', 'logLevel', 'logSerializers'
 ]
 const ROUTES: ReadonlyArray<keyof Routes> = ['login', 'callback', 'logout', 'backchannelLogout']
@@ -16,6 +16,8 @@ const COOKIE: ReadonlyArray<keyof NonNullable<SessionOptions['cookie']>> = ['nam
 const MAX_SESSIONS: ReadonlyArray<keyof MaxSessions> = ['limit', 'onExceed']
 const API: ReadonlyArray<keyof ApiOptions> = ['audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'introspection', 'dpop', 'dpopNonce', 'isRevoked']
 const API_ISSUER: ReadonlyArray<keyof ApiIssuerOptions> = ['issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens']
+const PRIVATE_KEY: ReadonlyArray<keyof NamedPrivateKey> = ['key', 'kid', 'alg', 'x5t#S256']
+const CERTIFICATE: ReadonlyArray<keyof ClientCertificateOptions> = ['cert', 'key', 'ca']
 const REVOCATIONS: ReadonlyArray<keyof RevocationOptions> = ['redis']
 /** Providers know more; these are here to be suggested. */
 const AUTHORIZATION_PARAMS: ReadonlyArray<keyof AuthorizationParams> = ['scope', 'audience', 'organization', 'connection', 'response_mode', 'max_age']
@@ -29,14 +31,16 @@ const KNOWN = [
   ...COOKIE.map(name => `session.cookie.${name}`),
   ...AUTHORIZATION_PARAMS.map(name => `authorizationParams.${name}`),
   ...API.map(name => `api.${name}`),
-  ...API_ISSUER.map(name => `api.issuers.${name}`)
+  ...API_ISSUER.map(name => `api.issuers.${name}`),
+  ...PRIVATE_KEY.map(name => `clientPrivateKey.${name}`),
+  ...CERTIFICATE.map(name => `clientCertificate.${name}`)
 ]
 const MAX_DISTANCE = 3 // characters to change; what is further off is no slip of the pen
 const MAX_DISTANCE_ELSEWHERE = 1
 
 /** Finds options that do not exist, which would else do nothing without a word. */
 export function refuseUnknownNames ({ options, report }: Source): void {
-  const { routes, session, revocations, api } = options
+  const { routes, session, revocations, api, clientPrivateKey, clientCertificate } = options
   refuseUnknown('', options)
   refuseUnknown('routes.', routes)
   refuseUnknown('session.', session)
@@ -44,7 +48,14 @@ export function refuseUnknownNames ({ options, report }: Source): void {
   refuseUnknown('session.maxSessions.', session?.maxSessions)
   refuseUnknown('revocations.', revocations)
   refuseUnknown('api.', api)
+  refuseUnknown('clientCertificate.', clientCertificate)
+  if (isNamedKey(clientPrivateKey)) refuseUnknown('clientPrivateKey.', clientPrivateKey)
   for (const issuer of Array.isArray(api?.issuers) ? api.issuers : []) refuseUnknown('api.issuers.', issuer)
+
+  /** Not a JWK, whose members are none of ours. */
+  function isNamedKey (given: unknown): given is NamedPrivateKey {
+    return typeof given === 'object' && given !== null && 'key' in given
+  }
 
   function refuseUnknown (parent: string, given: object | number | undefined): void {
     if (typeof given !== 'object' || given === null) return // reported where it is read

@@ -1,12 +1,13 @@
 import type { Config } from '../options.ts'
 import { auth0, oidc, type ProviderPreset } from '../provider/presets.ts'
+import { parseCredential } from './credential.ts'
 import { DEFAULTS } from './defaults.ts'
 import { fromOptionOr, type Report, type Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
 import { parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
 
 type ProviderConfig = Pick<Config,
-  'preset' | 'clientId' | 'clientSecret' | 'clientAuthMethod' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
+  'preset' | 'clientId' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
 
 /** In place of a provider that was not given: a list of problems wants to be complete. */
 export const NONE: ProviderPreset = oidc('https://missing.invalid')
@@ -20,9 +21,7 @@ export function parseProvider (source: Source, hasLogins: boolean): ProviderConf
   const { options, report } = source
   return {
     preset: hasLogins || acceptsOwn(source) ? parsePreset(source) : NONE,
-    clientId: !hasLogins ? '' : parseText('clientId', 'AUTH0_CLIENT_ID', 'the "Client ID" of the application at the provider', source),
-    clientSecret: !hasLogins ? '' : parseText('clientSecret', 'AUTH0_CLIENT_SECRET', 'the "Client Secret" of the application at the provider', source),
-    clientAuthMethod: parseOneOf('clientAuthMethod', options.clientAuthMethod, DEFAULTS.clientAuthMethod, ['client_secret_post', 'client_secret_basic'], report),
+    clientId: hasLogins ? parseCredential('clientId', 'AUTH0_CLIENT_ID', 'the "Client ID" of the application at the provider', source) : '',
     pushedAuthorizationRequests: parseOneOf<boolean>('pushedAuthorizationRequests', options.pushedAuthorizationRequests, DEFAULTS.pushedAuthorizationRequests, [true, false], report),
     dpop: parseOneOf<boolean>('dpop', options.dpop, DEFAULTS.dpop, [true, false], report),
     userInfo: parseOneOf('userInfo', options.userInfo, DEFAULTS.userInfo, ['missing', 'always', false], report),
@@ -30,14 +29,6 @@ export function parseProvider (source: Source, hasLogins: boolean): ProviderConf
     httpTimeout: parseWholeNumber('httpTimeout', options.httpTimeout, DEFAULTS.httpTimeout, { unit: 'milliseconds', max: 600_000 }, report),
     clockTolerance: parseWholeNumber('clockTolerance', options.clockTolerance, DEFAULTS.clockTolerance, { unit: 'seconds', min: 0, max: 300 }, report)
   }
-}
-
-function parseText (name: 'clientId' | 'clientSecret', variable: string, what: string, source: Source): string {
-  const given: unknown = source.options[name] ?? source.environment[variable]
-  if (typeof given === 'string' && given !== '') return given
-  const orNot = source.options.api === undefined ? '' : '. A server that only takes access tokens needs no option of logins at all'
-  source.report(name, `is missing: give ${what}, ${fromOptionOr(variable, source)}${orNot}`)
-  return ''
 }
 
 /** Whether access tokens of the configured provider are accepted, and not only those of `api.issuers`. */

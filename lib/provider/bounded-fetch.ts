@@ -2,9 +2,12 @@ import type { CustomFetch } from 'openid-client'
 import { readAnswer } from './answer.ts'
 import { NoAnswerError, UnusableAnswerError, quote } from './failures.ts'
 
+/** What asks the provider. */
+export type PlainFetch = (url: string, init: RequestInit) => Promise<Response>
+
 /** What a bounded fetch needs to know. */
 export interface BoundedFetchOptions {
-  fetch: typeof globalThis.fetch
+  fetch: PlainFetch
   /** Milliseconds for a whole call, from the connection to the last byte. */
   timeout: number
   /** Aborts all calls under way. */

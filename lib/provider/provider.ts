@@ -4,6 +4,7 @@ import { FST_AUTH0_CALLBACK_INVALID } from '../errors.ts'
 import type { DpopKey, User } from '../session/sessions.ts'
 import { requestAuthorization, type LoginProof } from './authorization-request.ts'
 import { createBoundedFetch } from './bounded-fetch.ts'
+import { createCertifiedFetch, type ClientCertificate } from './certified-fetch.ts'
 import { discoverProvider, type ClientOptions, type KnownProvider } from './client.ts'
 import { redeemCode, type LoginTokenAnswer, type StartedLogin } from './code-grant.ts'
 import { createDiscovery } from './discovery.ts'
@@ -27,6 +28,8 @@ export type { Tokens } from './token-answer.ts'
 export interface ProviderOptions extends Omit<ClientOptions, 'issuer' | 'fetch' | 'send'> {
   preset: ProviderPreset
   pushedAuthorizationRequests: boolean
+  signedAuthorizationRequests: boolean
+  clientCertificate: ClientCertificate | null
   /** Whether the tokens of new logins are to be bound to keys. */
   dpop: boolean
   userInfo: UserInfoPolicy
@@ -109,10 +112,10 @@ export interface Provider {
 const PROTOCOL_CLAIMS = new Set(['aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash'])
 
 export function createProvider (options: ProviderOptions, proofs: DpopProofs, log: FastifyBaseLogger): Provider {
-  const { preset, clientId } = options
+  const { preset, clientId, clientCertificate } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal) // one for each call under way, however many people log in at once
-  const bounds = { fetch: options.fetch, timeout: options.httpTimeout, closing: closing.signal }
+  const bounds = { fetch: clientCertificate === null ? options.fetch : createCertifiedFetch(clientCertificate), timeout: options.httpTimeout, closing: closing.signal }
   const fetch = createBoundedFetch(bounds)
   const send = createBoundedFetch({ ...bounds, ignoresContent: true })
   const discovery = createDiscovery(() => discoverProvider({ ...options, issuer: preset.issuer, fetch, send }),
@@ -133,7 +136,7 @@ export function createProvider (options: ProviderOptions, proofs: DpopProofs, lo
     },
 
     async startLogin (parameters) {
-      return requestAuthorization(await known(), parameters, options.pushedAuthorizationRequests)
+      return requestAuthorization(await known(), parameters, { isPushed: options.pushedAuthorizationRequests, isSigned: options.signedAuthorizationRequests })
     },
 
     async verifyAnswer (answer) {

@@ -74,7 +74,7 @@ function identity (provider: Provider, given: Auth0Options = {}): Auth0Options {
   return {
     ...(!isNamed && (pathname === '/' ? { domain: host } : { issuer: provider.issuer })),
     clientId: provider.clientId,
-    clientSecret: provider.clientSecret
+    ...(given.clientAuthMethod ?? 'client_secret_post').startsWith('client_secret_') && { clientSecret: provider.clientSecret }
   }
 }
 

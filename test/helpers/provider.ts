@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { accessDraft } from './access-tokens.ts'
 import { attackerCertificate, attackerKey } from './attacker.ts'
-import { checkClient, checkRequest, OAuthError, PushedRequests, random } from './authorizations.ts'
+import { checkRequest, OAuthError, PushedRequests, random } from './authorizations.ts'
+import { ClientProofs, type Registration } from './client-proofs.ts'
 import { DpopProofs } from './dpop-proofs.ts'
 import { change, publicJwk, rsaKey, signDraft, type Draft, type Json, type SigningKey } from './id-tokens.ts'
 import { forgeFor, type Forge, type Forgery } from './id-token-forgeries.ts'
@@ -17,6 +18,8 @@ export interface ProviderOptions {
   issuer?: string
   clientId?: string
   clientSecret?: string
+  /** How the client has registered to prove itself. */
+  registration?: Registration
   /** The redirect URIs that are registered; not given, every one is. */
   redirectUris?: string[]
   /** Changes to the metadata of an Auth0 tenant; `undefined` removes. */
@@ -54,6 +57,7 @@ export class Provider {
   readonly issuer: string
   readonly clientId: string
   readonly clientSecret: string
+  registration: Registration | undefined
   redirectUris: string[] | undefined
   /** Changes to the metadata; `undefined` removes. */
   metadata: Json
@@ -86,6 +90,8 @@ export class Provider {
   bindsTokens = true
   /** The proofs, and which nonce they need. */
   readonly proofs = new DpopProofs()
+  /** What the client signs, and what of it was verified. */
+  readonly clientProofs = new ClientProofs()
   /** Keys as published; change them at will. */
   jwks: Json[]
   /** The key that signs. */
@@ -118,6 +124,7 @@ export class Provider {
     this.issuer = options.issuer ?? 'https://tenant.example.com/'
     this.clientId = options.clientId ?? 'client-id'
     this.clientSecret = options.clientSecret ?? 'client-secret-of-the-tests'
+    this.registration = options.registration
     this.redirectUris = options.redirectUris
     this.metadata = options.metadata ?? {}
     this.user = options.user ?? { ...ada }
@@ -186,7 +193,7 @@ export class Provider {
     const { origin, pathname, searchParams } = new URL(url)
     if (origin + pathname !== this.document.authorization_endpoint) throw new OAuthError('invalid_request', `not our authorization endpoint: ${origin}${pathname}`)
     const mustPush = this.document.require_pushed_authorization_requests === true
-    const request = searchParams.has('request_uri') || mustPush ? this.#pushed.take(searchParams) : searchParams
+    const request = searchParams.has('request_uri') || mustPush ? this.#pushed.take(searchParams) : this.#unfold(searchParams)
     checkRequest(request, this.clientId, this.redirectUris)
     this.authorizations.push(request)
     this.#keepSecret(request.get('state'), request.get('nonce'))
@@ -314,7 +321,23 @@ export class Provider {
 
   #checkPost ({ method, headers, params }: Call): void {
     if (method !== 'POST') throw new OAuthError('invalid_request', 'Only POST is answered here', 405)
-    checkClient(headers, params, { id: this.clientId, secret: this.clientSecret })
+    this.#checkClient(headers, params)
+  }
+
+  #checkClient (headers: Headers, params: URLSearchParams): void {
+    this.#keepSecret(params.get('client_assertion'))
+    this.clientProofs.check(headers, params, this.#client, this.registration)
+  }
+
+  get #client () {
+    return { id: this.clientId, secret: this.clientSecret, issuer: this.issuer }
+  }
+
+  /** Takes a request out of its request object, where it is in one, as it has to be where that is demanded. */
+  #unfold (parameters: URLSearchParams): URLSearchParams {
+    if (parameters.has('request')) return this.clientProofs.unfold(parameters, this.#client, this.registration)
+    if (this.document.require_signed_request_object === true) throw new OAuthError('invalid_request', 'requests must be signed')
+    return parameters
   }
 
   #draft (claims: Json): Draft {
@@ -334,9 +357,10 @@ export class Provider {
   }
 
   #push ({ headers, params }: Call): Response {
-    checkClient(headers, params, { id: this.clientId, secret: this.clientSecret })
-    const request = new URLSearchParams([...params].filter(([name]) => name !== 'client_secret'))
-    request.set('client_id', this.clientId)
+    this.#checkClient(headers, params)
+    const sent = new URLSearchParams([...params].filter(([name]) => !['client_secret', 'client_assertion', 'client_assertion_type'].includes(name)))
+    sent.set('client_id', this.clientId)
+    const request = this.#unfold(sent)
     checkRequest(request, this.clientId, this.redirectUris)
     return answer({ request_uri: this.#pushed.push(request), expires_in: 30 }, 201)
   }
