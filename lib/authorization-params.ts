@@ -1,11 +1,14 @@
 const OURS = 'is not yours to set: the plugin makes it'
 
+/** Answers in the query or a form, plain or as a JWT; never in the fragment, which no server sees. */
+const RESPONSE_MODES = ['query', 'form_post', 'jwt', 'query.jwt', 'form_post.jwt']
+
 /** What may not be asked for, and why. `state`, `nonce` and PKCE protect the login (RFC 9700 §2.1). */
 const REFUSED: Record<string, (value: string) => string | null> = {
   response_type: value => value === 'code' ? null : 'can only be "code": the implicit and hybrid grants give tokens to the browser (RFC 9700 §2.1.2)',
   grant_type: () => 'is not yours to set: logins use the authorization code, and the password grant must not be used (RFC 9700 §2.4)',
   scope: value => value.split(' ').includes('openid') ? null : 'must contain "openid": without it there is no ID token',
-  response_mode: value => value === 'query' || value === 'form_post' ? null : 'can be "query" or "form_post"',
+  response_mode: value => RESPONSE_MODES.includes(value) ? null : `can be ${RESPONSE_MODES.map(mode => `"${mode}"`).join(', ')}`,
   claims: value => isObject(fromJson(value)) ? null : 'must be a JSON object as text (OpenID Connect Core 1.0 §5.5)',
   authorization_details: value => Array.isArray(fromJson(value)) ? null : 'must be a JSON array as text (RFC 9396 §2)',
   max_age: value => /^\d{1,9}$/.test(value) ? null : 'must be a number of seconds',

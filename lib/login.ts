@@ -17,6 +17,7 @@ import type { Provider } from './provider/provider.ts'
 import type { NewLogin, Session, User } from './session/sessions.ts'
 import { firstTokens, idTokenHint } from './tokens/login-tokens.ts'
 import { asSameUser, differentClaims } from './tokens/same-user.ts'
+import { verifyAuthorizationAnswer } from './verify/authorization-answer.ts'
 
 const MAX_REMEMBERED_RETURN_TO = 256 // characters; it stays in the session
 const REMEMBERED_STATES = 10_000
@@ -127,13 +128,14 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
   }
 
   async function complete (request: AnyRequest, reply: AnyReply): Promise<CompletedLogin> {
-    const answer = parseCallbackAnswer(request, config.isFormPost)
+    const { parameters: answer, jwt } = parseCallbackAnswer(request, config)
     const state = answer.get('state') as string
     const session = sessionOf(request)
     const transaction = transactions.find(request, state)
     if (transaction === null || spent.get(state) === true) return repeated(session, state)
     const { returnTo, appState } = transaction
     try {
+      if (jwt !== null) await verifyAuthorizationAnswer(jwt, await provider.signer(), config)
       await provider.verifyAnswer(answer)
       await session.verifyStartable()
       if (transaction.isSilent === true && INTERACTION_ERRORS.has(answer.get('error') ?? '')) {
@@ -167,8 +169,8 @@ export function createLogins ({ config, addresses, provider, transactions, sessi
 
   function returnToOf (request: AnyRequest): string | null {
     try {
-      const answer = parseCallbackAnswer(request, config.isFormPost)
-      return transactions.find(request, answer.get('state') as string)?.returnTo ?? null
+      const { parameters } = parseCallbackAnswer(request, config)
+      return transactions.find(request, parameters.get('state') as string)?.returnTo ?? null
     } catch {
       return null // no answer of a provider
     }

@@ -21,8 +21,11 @@ export interface AuthorizationParams {
   organization?: string | undefined
   /** Auth0: the connection to log in with. */
   connection?: string | undefined
-  /** How the provider sends the browser back. `form_post` keeps the code out of the URL and needs https. Default: `query`. */
-  response_mode?: 'query' | 'form_post'
+  /**
+   * How the provider sends the browser back. `form_post` keeps the code out of the URL and needs https. With `jwt`, `query.jwt` or `form_post.jwt` its answer is signed (JARM),
+   * and no other is taken. Default: `query`.
+   */
+  response_mode?: 'query' | 'form_post' | 'jwt' | 'query.jwt' | 'form_post.jwt'
   /** Seconds since the person last authenticated, at most; what comes back is verified. */
   max_age?: number
   [parameter: string]: string | number | undefined
@@ -309,6 +312,8 @@ export interface Config extends Readonly<Pick<Required<Auth0Options>,
   readonly redirectUri: string | null
   readonly authorizationParams: Readonly<Record<string, string>>
   readonly isFormPost: boolean
+  /** Whether the provider's answers to logins are signed JWTs. */
+  readonly isJwtAnswer: boolean
   /** Below the prefix. */
   readonly routes: RoutePaths
   /** As Fastify sees them: with the prefix. */

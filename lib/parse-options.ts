@@ -62,6 +62,7 @@ function parse (source: Source, instancePrefix: string): Config {
     },
     authorizationParams,
     isFormPost: parseFormPost(authorizationParams, appBaseUrls, source),
+    isJwtAnswer: authorizationParams.response_mode?.endsWith('jwt') === true,
     session: parseSession(source),
     cookie: parseCookie(source, name, isSecure),
     store,
@@ -95,8 +96,8 @@ function parseParams ({ options, environment, report }: Source): Readonly<Record
 }
 
 function parseFormPost (params: Readonly<Record<string, string>>, appBaseUrls: readonly string[], { report }: Source): boolean {
-  if (params.response_mode !== 'form_post') return false
+  if (params.response_mode?.startsWith('form_post') !== true) return false
   // The provider's POST is cross-site; only a `SameSite=None; Secure` cookie comes with it.
-  if (appBaseUrls.some(url => isReadByOthers(new URL(url)))) report('authorizationParams.response_mode', '"form_post" needs an https "appBaseUrl"')
+  if (appBaseUrls.some(url => isReadByOthers(new URL(url)))) report('authorizationParams.response_mode', `"${params.response_mode}" needs an https "appBaseUrl"`)
   return true
 }

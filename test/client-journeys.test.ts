@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import auth0, { type Auth0Options } from '../lib/index.ts'
 import { createCertifiedFetch } from '../lib/provider/certified-fetch.ts'
-import { Browser } from './helpers/browser.ts'
+import { Browser, type BrowserResponse } from './helpers/browser.ts'
 import { certificate, clientCertificate } from './helpers/certificates.ts'
 import { clientKeys, toPem } from './helpers/client-keys.ts'
 import { rsaKey } from './helpers/id-tokens.ts'
@@ -40,6 +40,13 @@ for (const [name, features, auth0] of [
 ] as Array<[string, StrictOptions['features'], Auth0Options]>) {
   t.test(`A10 a request is ${name} by itself where the metadata demand it, whatever the option says`, async t => {
     await journey(t, await startStrictProvider(t, { client: byKey, features }), { ...withKey, ...auth0 })
+  })
+}
+
+for (const mode of ['jwt', 'query.jwt', 'form_post.jwt'] as const) {
+  t.test(`signed requests and signed answers, by ${mode} (RFC 9101; JARM)`, async t => {
+    const strict = await startStrictProvider(t, { client: { ...byKey, authorization_signed_response_alg: 'RS256' }, features: { requestObjects: { enabled: true }, jwtResponseModes: { enabled: true } } })
+    await journey(t, strict, { ...withKey, signedAuthorizationRequests: true, authorizationParams: { scope: SCOPE, prompt: 'consent', response_mode: mode } })
   })
 }
 
@@ -132,10 +139,17 @@ async function startApp (t: Test, { issuer, clientId, appBaseUrl }: StrictProvid
 /** A login, a refresh and a logout. */
 async function journey (t: Test, strict: StrictProvider, options: Auth0Options, tokenType = 'Bearer'): Promise<void> {
   const { browser, log } = await startApp(t, strict, options)
-  const page = await browser.navigate('/login?returnTo=/me')
+  const arrived = await browser.navigate('/login?returnTo=/me')
+  const page = await submitByItself(browser, arrived)
   t.match([page.statusCode, page.body], [200, /"name":"Ada"/], log.filter(line => line.includes('"err"')).join())
   const refreshed = (await browser.fetch('/refresh')).json()
   t.match(refreshed, { tokenType, accessToken: String })
   t.equal((await browser.submit('/logout')).url.origin, strict.appBaseUrl)
   t.same((await browser.fetch('/me')).json(), { user: null })
+}
+
+/** A page of a `form_post` has a form that a script sends. */
+async function submitByItself (browser: Browser, page: BrowserResponse): Promise<BrowserResponse> {
+  const [, action, name, value] = /<form method="post" action="(.*?)">\s*<input type="hidden" name="(.*?)" value="(.*?)"/.exec(page.body) ?? []
+  return action === undefined ? page : browser.submit(action, { [name!]: value! }, { site: 'same-site' })
 }

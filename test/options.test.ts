@@ -44,6 +44,7 @@ t.test('what is not given has the documented default', async t => {
     paths: { login: '/login', callback: '/callback', logout: '/logout', backchannelLogout: null },
     authorizationParams: { scope: 'openid profile email' },
     isFormPost: false,
+    isJwtAnswer: false,
     session: { idleTimeout: 86_400, absoluteTimeout: 259_200 },
     store: null,
     maxSessions: null,
@@ -144,6 +145,7 @@ t.test('every option is known, and arrives', async t => {
     },
     authorizationParams: { ...all.authorizationParams, max_age: '60' },
     isFormPost: true,
+    isJwtAnswer: false,
     session: { idleTimeout: 60, absoluteTimeout: 120 },
     cookie: { name: '__Host-sid', sameSite: 'strict', maxSize: 8000 },
     rolesClaim: ['https://example.com/roles']

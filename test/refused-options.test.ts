@@ -164,9 +164,10 @@ const others: Refusal[] = [
     [`A13 the response type "${type}" (RFC 9700 §2.1.2)`, { authorizationParams: { response_type: type } }, 'authorizationParams.response_type', 'can only be "code"']),
   ...['password', 'implicit', 'client_credentials', 'authorization_code'].map((type): Refusal =>
     [`A13 the grant "${type}" (RFC 9700 §2.4)`, { authorizationParams: { grant_type: type } }, 'authorizationParams.grant_type', 'the password grant must not be used']),
-  ...['fragment', 'web_message', 'query.jwt'].map((mode): Refusal => [`the response mode ${mode}`, { authorizationParams: { response_mode: mode } }, 'authorizationParams.response_mode', 'can be "query" or "form_post"']),
+  ...['fragment', 'web_message', 'fragment.jwt', 'jwt.query', ''.padEnd(3, 'x')].map((mode): Refusal => [`the response mode ${mode}`, { authorizationParams: { response_mode: mode } }, 'authorizationParams.response_mode', 'can be "query", "form_post", "jwt", "query.jwt", "form_post.jwt"']),
   ['prompt=none for every login', { authorizationParams: { prompt: 'none' } }, 'authorizationParams.prompt', 'would send people in circles'],
   ['form_post over http', { appBaseUrl: 'http://app.example.com', authorizationParams: { response_mode: 'form_post' } }, 'authorizationParams.response_mode', 'needs an https "appBaseUrl"'],
+  ['form_post.jwt over http', { appBaseUrl: 'http://app.example.com', authorizationParams: { response_mode: 'form_post.jwt' } }, 'authorizationParams.response_mode', '"form_post.jwt" needs an https "appBaseUrl"'],
   ...[-1, 1.5, NaN, 'soon'].map((age): Refusal => [`max_age ${age}`, { authorizationParams: { max_age: age } }, 'authorizationParams.max_age', 'must be a number of seconds']),
   ...['client_id', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri'].map((name): Refusal =>
     [`a ${name} of one's own`, { authorizationParams: { [name]: 'mine' } }, `authorizationParams.${name}`, 'is not yours to set'])

@@ -10,11 +10,13 @@ export interface Signer {
   issuer: string
   /** What it says that it signs ID tokens with; it may say `none`. */
   algorithms: readonly unknown[]
+  /** The same of its answers to logins, where they are JWTs. */
+  answerAlgorithms: readonly unknown[]
   /** Fails with one of our errors. */
   keys: KeySet
 }
 
-/** Of ID tokens, for openid-client too, where the metadata say nothing (OpenID Connect Core 1.0 §3.1.3.7 (7)). */
+/** Where the metadata say nothing: of ID tokens, for openid-client too (OpenID Connect Core 1.0 §3.1.3.7 (7)), and of answers (JARM §3). */
 const DEFAULT_ALGORITHM = 'RS256'
 
 /**
@@ -31,10 +33,18 @@ export function createSigner (issuer: URL, fetch: CustomFetch, onRenewalFailed: 
   return () => discovery.current().catch(error => { throw providerError(error, 'discovery') })
 }
 
-export function toSigner ({ issuer, id_token_signing_alg_values_supported: advertised }: { issuer: string, id_token_signing_alg_values_supported?: unknown }, keySet: KeySet): Signer {
+/** What the metadata say of signatures. */
+interface Signatures {
+  issuer: string
+  id_token_signing_alg_values_supported?: unknown
+  authorization_signing_alg_values_supported?: unknown
+}
+
+export function toSigner ({ issuer, id_token_signing_alg_values_supported: ofIdTokens, authorization_signing_alg_values_supported: ofAnswers }: Signatures, keySet: KeySet): Signer {
   return {
     issuer,
-    algorithms: Array.isArray(advertised) ? advertised : [DEFAULT_ALGORITHM],
+    algorithms: Array.isArray(ofIdTokens) ? ofIdTokens : [DEFAULT_ALGORITHM],
+    answerAlgorithms: Array.isArray(ofAnswers) ? ofAnswers : [DEFAULT_ALGORITHM],
     keys: { current: () => keySet.current().catch(failForKeys), renewed: kid => keySet.renewed(kid).catch(failForKeys) }
   }
 }

@@ -36,7 +36,7 @@ export function checkRequest (request: URLSearchParams, clientId: string, redire
   check(request.get('scope')?.split(' ').includes('openid'), 'scope must include openid')
   check(request.get('code_challenge_method') === 'S256', 'code_challenge_method must be S256')
   check(/^[\w-]{43}$/.test(request.get('code_challenge')!), 'code_challenge must be a SHA-256')
-  check(['query', 'form_post', null].includes(request.get('response_mode')), 'response_mode must be query or form_post')
+  check(['query', 'form_post', 'jwt', 'query.jwt', 'form_post.jwt', null].includes(request.get('response_mode')), 'response_mode is unknown')
   check(!redirectUris || redirectUris.includes(request.get('redirect_uri')!), 'redirect_uri is not registered')
   check(!request.has('client_secret') && !request.has('code_verifier'), 'a secret is in the front channel')
 }

@@ -32,6 +32,8 @@ export interface ProviderOptions {
 export interface AuthorizeOptions {
   /** Changes to the callback's parameters: `undefined` removes, an array repeats. */
   callback?: Record<string, string | string[] | undefined>
+  /** Where the answer is a JWT (JARM): what is wrong with it. */
+  answer?: Forgery
   /** Claims of the person who logs in. Default: `provider.user`. */
   user?: Json
 }
@@ -189,7 +191,7 @@ export class Provider {
    * Does what happens between authorization request and callback: checks the request, lets the person log in, and says where
    * the browser goes next. Throws what is wrong with the request.
    */
-  authorize (url: string | URL, { callback = {}, user = this.user }: AuthorizeOptions = {}): Callback {
+  authorize (url: string | URL, { callback = {}, answer = {}, user = this.user }: AuthorizeOptions = {}): Callback {
     const { origin, pathname, searchParams } = new URL(url)
     if (origin + pathname !== this.document.authorization_endpoint) throw new OAuthError('invalid_request', `not our authorization endpoint: ${origin}${pathname}`)
     const mustPush = this.document.require_pushed_authorization_requests === true
@@ -201,14 +203,16 @@ export class Provider {
     const honest: AuthorizeOptions['callback'] = { state: request.get('state')! }
     if (callback.error === undefined) honest.code = this.#tokens.codes.issue({ request, user, authTime: Math.floor(Date.now() / 1000), sid: random('sid') })
     if (this.document.authorization_response_iss_parameter_supported === true) honest.iss = this.issuer
+    const mode = request.get('response_mode') ?? 'query'
+    const answered = change(honest, callback)
     const parameters = new URLSearchParams()
-    for (const [name, value] of Object.entries(change(honest, callback))) {
+    for (const [name, value] of Object.entries(mode.endsWith('jwt') ? { response: this.#signAnswer(answered, answer) } : answered)) {
       for (const one of [value].flat()) parameters.append(name, one as string)
     }
-    this.#keepSecret(parameters.get('code'))
+    this.#keepSecret(answered.code as string, parameters.get('response'))
 
     const target = new URL(request.get('redirect_uri')!)
-    if (request.get('response_mode') === 'form_post') return { method: 'POST', url: target, parameters, request }
+    if (mode.startsWith('form_post')) return { method: 'POST', url: target, parameters, request }
     for (const [name, value] of parameters) target.searchParams.append(name, value)
     return { method: 'GET', url: target, parameters, request }
   }
@@ -338,6 +342,12 @@ export class Provider {
     if (parameters.has('request')) return this.clientProofs.unfold(parameters, this.#client, this.registration)
     if (this.document.require_signed_request_object === true) throw new OAuthError('invalid_request', 'requests must be signed')
     return parameters
+  }
+
+  /** JARM §2.1. */
+  #signAnswer (answered: Json, forgery: Forgery): string {
+    const iat = Math.floor(Date.now() / 1000)
+    return forgeFor(forgery)(this.#draft({ iat, exp: iat + 600, aud: this.clientId, ...answered, iss: answered.iss ?? this.issuer }))
   }
 
   #draft (claims: Json): Draft {
