@@ -1,5 +1,6 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import http from 'node:http'
+import type { FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import type { ApiOptions, Auth0Options } from '../lib/index.ts'
 import { PROOF_ALGORITHMS } from '../lib/verify/dpop-proof.ts'
@@ -128,6 +129,12 @@ t.test('K4 behind a proxy that takes a path away, and by the address of the API'
   t.equal((await call({ claims: { htu: 'https://app.example.com/api/messages' } })).statusCode, 401)
 })
 
+t.test('K4 the address is that which was called, also where the application writes it anew', async t => {
+  const { call } = await build(t, {}, {}, { fastify: { rewriteUrl: ({ url = '' }) => url.replace('/v1/', '/api/') } })
+  t.equal((await call({}, { path: '/v1/messages' })).statusCode, 200)
+  t.equal((await call({ claims: { htu: URL_OF_API } }, { path: '/v1/messages' })).statusCode, 401)
+})
+
 t.test('K5 a clock that is a little off, and a proof that waited a moment', async t => {
   const { call } = await build(t)
   for (const offset of [-80, -60, 25]) t.equal((await call({ claims: { iat: seconds() + offset } })).statusCode, 200, `${offset} s`)
@@ -175,6 +182,22 @@ t.test('K4 the first line of a request may name the whole address (RFC 9112 §3.
   t.equal(await status('http://10.0.0.1/api/others'), 401)
   t.equal(await status('http://[/api/messages'), 400)
   t.equal(await status('*', 'OPTIONS'), 401, 'of a whole server no proof can be')
+})
+
+t.test('the same id by another key is another proof, and one by the same key another id\'s', async t => {
+  const { call, send, provider } = await build(t)
+  t.equal((await call({ claims: { jti: 'one' } })).statusCode, 200)
+  const accessToken = other.accessToken(provider)
+  const ofOther = (jti: string) => send({ authorization: `DPoP ${accessToken}`, dpop: other.proof({ url: URL_OF_API, accessToken }, { claims: { jti } }) })
+  t.same([(await ofOther('one')).statusCode, (await ofOther('two')).statusCode, (await ofOther('one')).statusCode], [200, 200, 401])
+})
+
+t.test('a token that is bound to something that is no thumbprint is bound to no key', async t => {
+  const { call, provider } = await build(t)
+  for (const cnf of [{ jkt: 7 }, { jkt: [] }, [], null]) {
+    const response = await call({}, { accessToken: provider.accessToken({ claims: { cnf } }) })
+    t.same([response.statusCode, response.json().code], [401, 'FST_AUTH0_ACCESS_TOKEN_INVALID'])
+  }
 })
 
 t.test('K7 of twenty at once one passes', async t => {
@@ -253,10 +276,11 @@ function seconds (): number {
 }
 
 /** An API, and a client of it that has a key. */
-async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, { provider = new Provider(), client = new DpopClient(), isFrozen = false } = {}) {
+async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, { provider = new Provider(), client = new DpopClient(), isFrozen = false, fastify = {} as FastifyServerOptions } = {}) {
   const clock = travelInTime(t, { isFrozen })
   const { app, logs } = await buildApp(t, {
     provider,
+    fastify,
     auth0: { ...auth0, api: { audience: AUDIENCE, ...api } },
     routes: app => {
       app.route({
