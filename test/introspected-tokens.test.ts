@@ -67,7 +67,7 @@ t.test('a token is remembered by its hash: a dump of the memory shall not hold t
 t.test('a question that failed is asked again', async t => {
   const failure = new Error('away')
   let isAway = true
-  const introspect = createIntrospectedTokens({ audiences: [AUDIENCE], isCached: true }, {
+  const introspect = createIntrospectedTokens({ audiences: [AUDIENCE], isCached: true, clockTolerance: 0 }, {
     introspect: async () => {
       if (isAway) throw failure
       return { issuer: ISSUER, claims: { aud: AUDIENCE, sub: 'ada' } }
@@ -83,7 +83,7 @@ t.test('a question that failed is asked again', async t => {
 /** A provider that says the same of every token. */
 function build (changes: Json) {
   const calls: string[] = []
-  const introspect = createIntrospectedTokens({ audiences: [AUDIENCE], isCached: true }, {
+  const introspect = createIntrospectedTokens({ audiences: [AUDIENCE], isCached: true, clockTolerance: 0 }, {
     introspect: async token => {
       calls.push(token)
       return { issuer: ISSUER, claims: { aud: AUDIENCE, sub: 'ada', ...changes } }
