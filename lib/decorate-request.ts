@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { AnyReply, AnyRequest } from './fastify.ts'
-import { isUnguarded } from './guard/guard-policy.ts'
+import { isGuarded } from './guard/guard-policy.ts'
 import type { RequestAuth } from './request-auth.ts'
 
 /** Nobody asked until the answer went out. */
@@ -35,7 +35,7 @@ export function decorateRequest (
 
   app.decorateRequest(slot, null)
   app.decorateRequest(name, { getter () { return authOf(this) } })
-  if (mustPrepare !== null) app.addHook('onRequest', async request => mustPrepare(request) ? authOf(request).prepare(!isUnguarded(request)) : undefined)
+  if (mustPrepare !== null) app.addHook('onRequest', async request => mustPrepare(request) ? authOf(request).prepare(isGuarded) : undefined)
   app.addHook('onError', (request, _reply, error, done) => {
     const auth = slotOf(request)[slot] ?? null
     if (auth !== null && auth !== ANSWERED) auth.failed(error)

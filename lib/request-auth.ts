@@ -123,7 +123,7 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
    *
    * @param mayAsk whether the provider may see a token that tells nothing itself
    */
-  async prepare (mayAsk: boolean): Promise<void> {
+  async prepare (mayAsk: (request: AnyRequest) => boolean): Promise<void> {
     this.isPrepared = true
     return this.bringsToken ? this.#verify(mayAsk) : this.currentSession.fetch?.()
   }
@@ -135,11 +135,11 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
 
   /** Asks it, once for all guards: a proof of possession is good once. Never fails, as `prepare`. */
   ask (): Promise<void> {
-    this.#asking ??= this.#verify(true)
+    this.#asking ??= this.#verify(() => true)
     return this.#asking
   }
 
-  async #verify (mayAsk: boolean): Promise<void> {
+  async #verify (mayAsk: (request: AnyRequest) => boolean): Promise<void> {
     const verify = this.#services.bearerTokens as BearerTokens // a token is brought
     this.#verified = await verify(this.#request, mayAsk).then(claims => claims && { claims }, failure => ({ failure: failure ?? new Error('nothing was thrown') })) // hooks may throw `null`
   }

@@ -71,6 +71,7 @@ const refused: Record<string, Json> = {
   'begun at a time that is text': { nbf: '1' },
   'an ID token, by "token_use"': { token_use: 'id' },
   'a refresh token, by "token_use"': { token_use: 'refresh_token' },
+  'a token for another use': { token_use: 'device' },
   'a refresh token, by "token_type"': { token_type: 'refresh_token' },
   'of a type that is no text': { token_type: 7 },
   'a refresh token, by "typ"': { typ: 'Refresh' },

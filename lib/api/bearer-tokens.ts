@@ -24,6 +24,7 @@ interface Verified extends VerifiedClaims {
 /**
  * Verifies the access token that a request brings, and gives its claims, frozen; `null` for one that the provider would have to be asked about, and may not be.
  *
+ * @param mayAsk is asked only about such a token
  * @throws {FST_AUTH0_CREDENTIALS_INVALID} 400
  * @throws {FST_AUTH0_ACCESS_TOKEN_INVALID} 401
  * @throws {FST_AUTH0_DPOP_PROOF_INVALID} 401
@@ -31,7 +32,7 @@ interface Verified extends VerifiedClaims {
  * @throws {FST_AUTH0_PROVIDER_UNAVAILABLE} 503 while the keys of its issuer are not known
  * @see RFC 6750 §2.1; RFC 9068 §4
  */
-export type BearerTokens = (request: AnyRequest, mayAsk: boolean) => Promise<Readonly<User> | null>
+export type BearerTokens = (request: AnyRequest, mayAsk: (request: AnyRequest) => boolean) => Promise<Readonly<User> | null>
 
 /** What access tokens are judged by. */
 export interface BearerTokenServices {
@@ -69,16 +70,16 @@ export function createBearerTokens ({ isCached, isRevoked }: ApiConfig, { issuer
     return verified
   }
 
-  async function claimsOf (token: string, mayAsk: boolean): Promise<Readonly<User> | null> {
+  async function claimsOf (token: string, mayAsk: () => boolean): Promise<Readonly<User> | null> {
     if (token.length > MAX_LENGTH) throw invalid('too long') // before anything is decoded, or sent
     const isJwt = token.split('.').length === 3
     if (introspect === null || isJwt) return (await verifyOnce(token)).claims
-    return mayAsk ? introspect(token) : null
+    return mayAsk() ? introspect(token) : null
   }
 
   return async (request, mayAsk) => {
     const credentials = readCredentials(request)
-    const claims = await claimsOf(credentials.token, mayAsk).catch(unavailable)
+    const claims = await claimsOf(credentials.token, () => mayAsk(request)).catch(unavailable)
     if (claims === null) return null
     await verifyPossession(request, credentials, claims)
     if (isRevoked !== undefined && await isRevoked(claims, request) !== false) throw invalid('revoked')

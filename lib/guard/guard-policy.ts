@@ -21,9 +21,9 @@ export function isOwn ({ routeOptions: { config } }: AnyRequest): boolean {
   return (config as { [OWN]?: true } | undefined)?.[OWN] === true
 }
 
-/** Whether no guard is to be expected: by what a route says of itself, or because there is none. A secret that comes there may be meant for others. */
-export function isUnguarded (request: AnyRequest): boolean {
-  return request.is404 || isOwn(request) || STATED.includes(request.routeOptions.config.auth0)
+/** Whether a guard is to be expected: not by what a route says of itself, nor where there is none. A secret that comes there may be meant for others. */
+export function isGuarded (request: AnyRequest): boolean {
+  return !request.is404 && !isOwn(request) && !STATED.includes(request.routeOptions.config.auth0)
 }
 
 const POLICY: unique symbol = Symbol('policy')
