@@ -6,6 +6,7 @@ import { createApi } from './api/api.ts'
 import { schemeOf } from './api/credentials.ts'
 import type { Auth0 } from './auth0.ts'
 import { createBackchannelLogout } from './backchannel-logout.ts'
+import { createClaimPaths } from './claim-paths.ts'
 import { decorateRequest } from './decorate-request.ts'
 import { createErrorAnswer } from './error-answer.ts'
 import { FST_AUTH0_OPTIONS_INVALID } from './errors.ts'
@@ -74,7 +75,7 @@ const plugin: FastifyPluginAsync<Auth0Options> = async (app, options) => {
   const giveToken = createAccessTokens(createRefresh(config, provider))
   const api = config.api && createApi(config.api, config, provider, shared, app.log)
   const mustPrepare = sessions.mustFetch ? () => true : api && ((request: AnyRequest) => schemeOf(request) !== null)
-  const callers = { ...config, origins: addresses.origins, giveToken, bearerTokens: api?.bearerTokens ?? null, mustPrepare: mustPrepare ?? (() => false) }
+  const callers = { ...config, claimPathsOf: createClaimPaths(config), origins: addresses.origins, giveToken, bearerTokens: api?.bearerTokens ?? null, mustPrepare: mustPrepare ?? (() => false) }
   const authOf = decorateRequest(app, config.name, mustPrepare, request => new RequestAuth(callers, sessions.open(request), request))
   const sessionOf = (request: AnyRequest) => authOf(request).currentSession
 

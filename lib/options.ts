@@ -134,6 +134,10 @@ export interface ApiIssuerOptions {
   secret?: string | Uint8Array
   /** Default: that of `api`. */
   acceptUntypedTokens?: boolean
+  /** The claim of its tokens with roles: its name, or the path to it. Default: option `rolesClaim` of the plugin. */
+  rolesClaim?: string | readonly string[]
+  /** The claim of its tokens with permissions: its name, or the path to it. Default: option `permissionsClaim` of the plugin. */
+  permissionsClaim?: string | readonly string[]
 }
 
 /** Accepts access tokens of `Authorization: Bearer` (RFC 6750, RFC 9068). */
@@ -278,6 +282,10 @@ export interface ApiIssuerConfig {
   readonly algorithms: readonly string[]
   readonly secret: Uint8Array | null
   readonly mustBeTyped: boolean
+  /** `null`: as everywhere else. */
+  readonly rolesClaim: readonly string[] | null
+  /** `null`: as everywhere else. */
+  readonly permissionsClaim: readonly string[] | null
 }
 
 /** Which access tokens are accepted. */

@@ -1,5 +1,6 @@
 import type { BearerTokens } from './api/bearer-tokens.ts'
 import { schemeOf } from './api/credentials.ts'
+import type { ClaimPaths, ClaimPathsOf } from './claim-paths.ts'
 import { FST_AUTH0_CROSS_SITE_REQUEST, FST_AUTH0_LOGIN_REQUIRED } from './errors.ts'
 import type { AnyReply, AnyRequest } from './fastify.ts'
 import { isCrossSite } from './cross-site.ts'
@@ -41,9 +42,9 @@ export interface RequestAuth0 {
   readonly claims: Readonly<User> | null
   /** What they were granted: of an access token its `scope` or `scp`, of a session what came with the login (RFC 6749 §3.3). */
   readonly scopes: readonly string[]
-  /** Of the claim that option `rolesClaim` names. */
+  /** Of the claim that option `rolesClaim` names, of the plugin or of the issuer of an access token. */
   readonly roles: readonly string[]
-  /** Of the claim that option `permissionsClaim` names. */
+  /** Of the claim that option `permissionsClaim` names, of the plugin or of the issuer of an access token. */
   readonly permissions: readonly string[]
   /**
    * Merges fields into `session.data`; `undefined` removes one. Reads in the same request see it.
@@ -77,6 +78,8 @@ export interface RequestAuth0 {
 
 /** What callers are known by. */
 export interface RequestAuthServices extends Pick<Config, 'session' | 'rolesClaim' | 'permissionsClaim'> {
+  /** Of access tokens. */
+  claimPathsOf: ClaimPathsOf
   /** Those that are ours. */
   origins: ReadonlySet<string>
   giveToken: GiveToken
@@ -187,11 +190,15 @@ export class RequestAuth implements RequestAuth0, ApiCaller {
   }
 
   get roles (): readonly string[] {
-    return stringsAt(this.user, this.#services.rolesClaim)
+    return stringsAt(this.user, this.#claimPaths.rolesClaim)
   }
 
   get permissions (): readonly string[] {
-    return stringsAt(this.user, this.#services.permissionsClaim)
+    return stringsAt(this.user, this.#claimPaths.permissionsClaim)
+  }
+
+  get #claimPaths (): ClaimPaths {
+    return this.bringsToken && this.user !== null ? this.#services.claimPathsOf(this.user.iss) : this.#services
   }
 
   async updateSession (data: Record<string, unknown>): Promise<void> {

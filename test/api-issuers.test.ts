@@ -97,6 +97,32 @@ for (const [name, issuer, api, forgery, isAccepted] of policies) {
   })
 }
 
+t.test('J11 roles and permissions are where each issuer keeps them', async t => {
+  const keycloak = new Provider({ issuer: 'https://keycloak.example.com/realms/staff' })
+  const cognito = new Provider({ issuer: 'https://cognito.example.com/pool' })
+  const plain = new Provider({ issuer: 'https://plain.example.com/' })
+  const { app, own } = await build(t, {
+    issuers: [
+      { issuer: keycloak.issuer, rolesClaim: ['realm_access', 'roles'], permissionsClaim: ['resource_access', 'api', 'roles'] }, { issuer: cognito.issuer, rolesClaim: 'cognito:groups' },
+      { issuer: 'https://plain.example.com' }, { issuer: JOBS, secret: JOBS_SECRET, rolesClaim: 'r' }
+    ],
+    more: [keycloak, cognito, plain],
+    auth0: { rolesClaim: 'https://example.com/roles' }
+  })
+  // Each token has all of them: only that of its issuer counts.
+  const claims = {
+    realm_access: { roles: ['of Keycloak'] }, resource_access: { api: { roles: ['may, at Keycloak'] } }, 'cognito:groups': ['of Cognito'], 'https://example.com/roles': ['of all others'], permissions: ['may'], roles: ['x'], r: ['of jobs']
+  }
+  const heldBy = async (token: string) => {
+    const { roles, permissions } = (await app.inject({ url: '/held', headers: { authorization: `Bearer ${token}` } })).json()
+    return [roles, permissions]
+  }
+  t.same(await heldBy(keycloak.accessToken({ claims })), [['of Keycloak'], ['may, at Keycloak']])
+  t.same(await heldBy(cognito.accessToken({ claims })), [['of Cognito'], ['may']])
+  t.same(await heldBy(job(claims, JOBS_SECRET)), [['of jobs'], ['may']])
+  for (const provider of [plain, own]) t.same(await heldBy(provider.accessToken({ claims })), [['of all others'], ['may']])
+})
+
 t.test('J7 Auth0 types its access tokens as JWT: those of a domain are accepted so, unless an option says no', async t => {
   const untyped = { header: { typ: 'JWT' } }
   const { call, own, tenant, realm } = await build(t)
@@ -180,6 +206,7 @@ const good = { domain: 'tenant.example.com', clientId: 'client-id', clientSecret
 const realm = { issuer: 'https://id.example.com/realms/a', audience: 'a' }
 const shared = { issuer: JOBS, audience: 'a', secret: JOBS_SECRET }
 const NO_URL = 'must be an absolute URL such as "https://app.example.com", without query, fragment, user, wildcard and empty path segments'
+const NO_PATH = 'must be the name of a claim, or the path to it as an array of names'
 const NO_NAMES = 'must be a name, or a list of names'
 const NO_SECRET = 'must be 32 random bytes or more, e.g. from "openssl rand -hex 32"'
 const NO_ALGORITHMS = 'must be a list of signatures by a private key, such as ["RS256", "ES256"]'
@@ -218,10 +245,11 @@ const mistakes: Array<[name: string, api: unknown, ...problems: Array<[option: s
   ['an issuer without a name', { audience: 'a', issuers: [{}] }, ['api.issuers[0].issuer', NO_URL]],
   ['two issuers without a name', { audience: 'a', issuers: [{}, {}] }, ['api.issuers[0].issuer', NO_URL], ['api.issuers[1].issuer', NO_URL]],
   ['an issuer with two names', { audience: 'a', issuers: [{ ...realm, domain: 'b.example.com' }] }, ['api.issuers[0]', 'has "issuer" and "domain": give one']],
+  ['an issuer with claims that are none', { audience: 'a', issuers: [{ ...realm, rolesClaim: '', permissionsClaim: [1] }] }, ['api.issuers[0].rolesClaim', NO_PATH], ['api.issuers[0].permissionsClaim', NO_PATH]],
   ['an issuer over http', { audience: 'a', issuers: [{ issuer: 'http://id.example.com' }] }, ['api.issuers[0].issuer', 'must be https: only a provider on this machine may use http (RFC 9700 §2.6)']],
   ['a domain that is a URL', { audience: 'a', issuers: [{ domain: 'https://b.example.com/' }] }, ['api.issuers[0].domain', 'must be "b.example.com", without "https://" in front and without a slash or path behind']],
   ['J8 an issuer with HMAC', { audience: 'a', issuers: [{ ...realm, algorithms: ['HS256'] }] }, ['api.issuers[0].algorithms', NO_ALGORITHMS]],
-  ['an issuer with an unknown option', { audience: 'a', issuers: [{ ...realm, jwksUri: 'https://id.example.com/keys' }] }, ['api.issuers.jwksUri', 'is unknown. Known are api.issuers.issuer, api.issuers.domain, api.issuers.audience, api.issuers.algorithms, api.issuers.secret, api.issuers.acceptUntypedTokens']],
+  ['an issuer with an unknown option', { audience: 'a', issuers: [{ ...realm, jwksUri: 'https://id.example.com/keys' }] }, ['api.issuers.jwksUri', 'is unknown. Known are api.issuers.issuer, api.issuers.domain, api.issuers.audience, api.issuers.algorithms, api.issuers.secret, api.issuers.acceptUntypedTokens, api.issuers.rolesClaim, api.issuers.permissionsClaim']],
   ['an issuer\'s untyped tokens that are neither accepted nor not', { audience: 'a', issuers: [{ ...realm, acceptUntypedTokens: 1 }] }, ['api.issuers[0].acceptUntypedTokens', 'must be one of true, false']],
 
   ['an empty secret', { issuers: [{ ...shared, secret: '' }] }, ['api.issuers[0].secret', NO_SECRET]],
@@ -285,12 +313,13 @@ interface Arranged {
   own?: Provider
   /** Over the audience of all. */
   api?: { [Name in keyof ApiOptions]: ApiOptions[Name] | undefined }
+  auth0?: Auth0Options
   issuers?: ApiIssuerOptions[]
   more?: Provider[]
 }
 
 /** An API that takes tokens of its tenant, of a realm, of another tenant and of a service, all behind one `fetch`. */
-async function build (t: Test, { own = new Provider(), api = {}, issuers, more = [] }: Arranged = {}) {
+async function build (t: Test, { own = new Provider(), api = {}, issuers, more = [], auth0 }: Arranged = {}) {
   const realm = new Provider({ issuer: 'https://id.example.com/realms/a', keys: [rsaKey('realm-1')] })
   const tenant = new Provider({ issuer: 'https://b.example.com/', keys: [rsaKey('tenant-1')] })
   const calls: string[] = []
@@ -304,8 +333,11 @@ async function build (t: Test, { own = new Provider(), api = {}, issuers, more =
   const known: ApiIssuerOptions[] = issuers ?? [{ issuer: realm.issuer }, { domain: 'b.example.com' }, { issuer: JOBS, secret: JOBS_SECRET }]
   const { app } = await buildApp(t, {
     provider: own,
-    auth0: { fetch, api: { audience: AUDIENCE, issuers: known, dpop: 'off', ...api } as ApiOptions },
-    routes: app => app.get('/api', { preHandler: app.requireAuth({ via: 'bearer' }) }, async request => request.auth0.user)
+    auth0: { ...auth0, fetch, api: { audience: AUDIENCE, issuers: known, dpop: 'off', ...api } as ApiOptions },
+    routes: app => {
+      app.get('/api', { preHandler: app.requireAuth({ via: 'bearer' }) }, async request => request.auth0.user)
+      app.get('/held', async ({ auth0: { roles, permissions } }) => ({ roles, permissions }))
+    }
   })
   await app.ready()
   while (own.calls.length === 0) await delay(5) // the metadata, for logins

@@ -488,7 +488,7 @@ function hmac (claims: Json, secret = SECRET): string {
 
 /** What verifies tokens, without a server around it. */
 function unit () {
-  const jobs = { issuer: 'jobs', isOwn: false, audiences: [AUDIENCE], algorithms: ['HS256'], secret: new TextEncoder().encode(SECRET), mustBeTyped: true }
+  const jobs = { issuer: 'jobs', isOwn: false, audiences: [AUDIENCE], algorithms: ['HS256'], secret: new TextEncoder().encode(SECRET), mustBeTyped: true, rolesClaim: null, permissionsClaim: null }
   const config = { issuers: [jobs], isCached: true, isRevoked: undefined } as unknown as ApiConfig
   const nobody = () => { throw new Error('nobody is asked') }
   const issuers = createTokenIssuers(config, 30, { signer: nobody, signerOf: nobody }, Fastify().log)

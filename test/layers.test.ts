@@ -8,7 +8,7 @@ const imports = new Map(await Promise.all(files.map(async name => [name, imports
 
 /** From the plugin down. A folder or file imports what stands below it, or beside it in its own folder. */
 const layers = [
-  ['index.ts'], ['auth0.ts', 'storage.ts', 'decorate-request.ts', 'routes'], ['policy'], ['guard'], ['login.ts', 'logout.ts', 'backchannel-logout.ts', 'active-sessions.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'parse-options.ts'], ['options'], ['tokens', 'api'],
+  ['index.ts'], ['auth0.ts', 'storage.ts', 'decorate-request.ts', 'routes'], ['policy'], ['guard'], ['login.ts', 'logout.ts', 'backchannel-logout.ts', 'active-sessions.ts', 'error-answer.ts'], ['request-auth.ts'], ['addresses.ts', 'claim-paths.ts', 'parse-options.ts'], ['options'], ['tokens', 'api'],
   ['login-transaction.ts', 'options.ts', 'callback-answer.ts', 'pages.ts'], ['verify'], ['provider'], ['session'], ['store'],
   ['authorization-params.ts', 'return-to.ts', 'cross-site.ts'], ['clock.ts', 'errors.ts', 'events.ts', 'fastify.ts', 'suggest.ts']
 ]

@@ -6,7 +6,7 @@ import { DEFAULTS } from './defaults.ts'
 import { NONE, parseDomain, parseIssuer } from './provider.ts'
 import type { Report, Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
-import { parseObject, parseOneOf } from './values.ts'
+import { parseClaimPath, parseObject, parseOneOf } from './values.ts'
 
 const MIN_SECRET = 32 // bytes (RFC 7518 §3.2)
 
@@ -59,7 +59,9 @@ function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOpt
     audiences: parseNames('api.audience', audience, report),
     algorithms: parseAlgorithms('api', algorithms, report),
     secret: null,
-    mustBeTyped: mustBeTyped('api', acceptUntypedTokens, preset.typesAccessTokens, report)
+    mustBeTyped: mustBeTyped('api', acceptUntypedTokens, preset.typesAccessTokens, report),
+    rolesClaim: null,
+    permissionsClaim: null
   }
 }
 
@@ -68,11 +70,15 @@ function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, rep
   const { audience = common.audience, acceptUntypedTokens = common.acceptUntypedTokens, secret } = given
   if (audience === undefined) report(`${name}.audience`, 'is missing: give it here, or for all as "api.audience"')
   const audiences = audience === undefined ? [] : parseNames(`${name}.audience`, audience, report)
+  const claims = {
+    rolesClaim: given.rolesClaim === undefined ? null : parseClaimPath(`${name}.rolesClaim`, given.rolesClaim, report),
+    permissionsClaim: given.permissionsClaim === undefined ? null : parseClaimPath(`${name}.permissionsClaim`, given.permissionsClaim, report)
+  }
   if (secret !== undefined) {
     if (typeof given.issuer !== 'string' || given.issuer === '') report(`${name}.issuer`, 'is missing: give what stands in "iss" of its tokens')
     if (given.algorithms !== undefined) report(`${name}.algorithms`, 'is HS256 with "secret", and no other: leave it out')
     return {
-      issuer: String(given.issuer), isOwn: false, audiences, algorithms: ['HS256'], secret: parseSecret(`${name}.secret`, secret, report), mustBeTyped: mustBeTyped(name, acceptUntypedTokens, true, report)
+      issuer: String(given.issuer), isOwn: false, audiences, algorithms: ['HS256'], secret: parseSecret(`${name}.secret`, secret, report), mustBeTyped: mustBeTyped(name, acceptUntypedTokens, true, report), ...claims
     }
   }
   const preset = parsePreset(name, given, report)
@@ -82,7 +88,8 @@ function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, rep
     audiences,
     algorithms: parseAlgorithms(name, given.algorithms, report),
     secret: null,
-    mustBeTyped: mustBeTyped(name, acceptUntypedTokens, preset.typesAccessTokens, report)
+    mustBeTyped: mustBeTyped(name, acceptUntypedTokens, preset.typesAccessTokens, report),
+    ...claims
   }
 }
 

@@ -1,5 +1,4 @@
 import type { Auth0Options } from '../options.ts'
-import { DEFAULTS } from './defaults.ts'
 import type { Report, Source } from './source.ts'
 
 /** What a number may be. */
@@ -38,8 +37,8 @@ export function parseObject<T extends object> (name: string, given: T | undefine
   return {}
 }
 
-export function parseClaimPath (name: 'rolesClaim' | 'permissionsClaim', { options, report }: Source): readonly string[] {
-  const path: unknown[] = [options[name] ?? DEFAULTS[name]].flat()
+export function parseClaimPath (name: string, given: unknown, report: Report): readonly string[] {
+  const path: unknown[] = [given].flat()
   if (path.length > 0 && path.every(part => typeof part === 'string' && part !== '')) return path as string[]
   report(name, 'must be the name of a claim, or the path to it as an array of names')
   return []
