@@ -272,7 +272,7 @@ for (const [name, api, ...problems] of mistakes) {
 t.test('no message has a value in it, whatever was mixed up', async () => {
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom<unknown>(leak, [leak], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`, new TextEncoder().encode(leak))
-  const issuer = fc.dictionary(fc.constantFrom('issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens'), value)
+  const issuer = fc.dictionary(fc.constantFrom('issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens', 'rolesClaim', 'permissionsClaim'), value)
   const api = fc.dictionary(fc.constantFrom('audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'isRevoked'), fc.oneof(value, fc.array(issuer, { maxLength: 2 })))
   await fc.assert(fc.asyncProperty(api, async api => {
     const message = (await problemsOf(api)).join()
