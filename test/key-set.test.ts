@@ -1,5 +1,6 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import t from 'tap'
+import { createKeySet } from '../lib/provider/key-set.ts'
 import { buildApp, type Built } from './helpers/app.ts'
 import { travelInTime } from './helpers/clock.ts'
 import { encode, publicJwk, rsaKey, type Draft, type Json, type SigningKey } from './helpers/id-tokens.ts'
@@ -202,3 +203,15 @@ for (const [name, changes, statusCode] of [['on its curve', {}, 200], ['that is 
     t.equal((await browser.navigate('/profile')).statusCode, statusCode)
   })
 }
+
+t.test('a key that comes with the request under way needs none of its own', async t => {
+  let [calls, answer] = [0, (_response: Response) => {}]
+  const keySet = createKeySet(async () => {
+    calls++
+    return new Promise<Response>(resolve => { answer = resolve })
+  }, 'https://id.example.com/keys')
+  const [current, renewed] = [keySet.current(), keySet.renewed('b')]
+  answer(Response.json({ keys: [{ kty: 'RSA', kid: 'b' }] }))
+  t.equal(await renewed, await current)
+  t.equal(calls, 1)
+})

@@ -24,7 +24,7 @@ export function parseClientKey (name: string, value: unknown, report: Report): C
   const privateKey = readPrivateKey(name, given.key, report)
   if (privateKey === null) return null
   const algorithms = ALGORITHMS[kindOf(privateKey)]
-  const { modulusLength = MIN_RSA } = privateKey.asymmetricKeyDetails ?? {}
+  const modulusLength = privateKey.asymmetricKeyDetails?.modulusLength ?? MIN_RSA
   if (algorithms === undefined) report(name, KINDS)
   else if (modulusLength < MIN_RSA) report(name, `must have ${MIN_RSA} bits or more: a shorter RSA key can be broken (RFC 7518 §3.3)`)
   else if (given.alg !== undefined && !algorithms.includes(given.alg as string)) report(name, `cannot sign what its "alg" says: this key signs ${algorithms.join(', ')}`)

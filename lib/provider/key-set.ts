@@ -55,7 +55,7 @@ export function createKeySet (fetch: CustomFetch, uri: string): KeySet {
       await before?.catch(() => {}) // should it be under way still: it may have been answered before the key was there
       const jwks = fresh()
       if (jwks !== null && kid !== undefined && jwks.keys.some(key => key.kid === kid)) return jwks
-      const isAsked = latest !== null && (latest !== before || !requests.take(kid))
+      const isAsked = latest !== before || !requests.take(kid)
       return isAsked ? latest as Promise<Jwks> : ask() // a failure, too, is handed on: it is no word that there is no such key
     }
   }
