@@ -52,7 +52,7 @@ t.test('A5 all together stay small, however long their pages\' addresses are, an
 })
 
 t.test('A4 ends after 15 minutes by our clock, whatever the browser keeps', async t => {
-  const clock = travelInTime(t)
+  const clock = travelInTime(t, { isFrozen: true })
   const built = await buildApp(t)
   const { browser, provider } = built
   const early = await browser.get('/login')
