@@ -134,6 +134,8 @@ export interface ApiIssuerOptions {
   secret?: string | Uint8Array
   /** Default: that of `api`. */
   acceptUntypedTokens?: boolean
+  /** Seconds that its clock may be off. Default: option `clockTolerance` of the plugin. */
+  clockTolerance?: number
   /** The claim of its tokens with roles: its name, or the path to it. Default: option `rolesClaim` of the plugin. */
   rolesClaim?: string | readonly string[]
   /** The claim of its tokens with permissions: its name, or the path to it. Default: option `permissionsClaim` of the plugin. */
@@ -282,6 +284,8 @@ export interface ApiIssuerConfig {
   readonly algorithms: readonly string[]
   readonly secret: Uint8Array | null
   readonly mustBeTyped: boolean
+  /** Seconds. */
+  readonly clockTolerance: number
   /** `null`: as everywhere else. */
   readonly rolesClaim: readonly string[] | null
   /** `null`: as everywhere else. */

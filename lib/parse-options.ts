@@ -42,7 +42,7 @@ function parse (source: Source, instancePrefix: string): Config {
   const prefixed = (path: string | null) => path === null ? null : prefix + path
   const authorizationParams = parseParams(source)
   const provider = parseProvider(source, hasLogins)
-  const api = parseApi(source, { preset: provider.preset, hasLogins, appBaseUrls, instancePrefix })
+  const api = parseApi(source, { ...provider, hasLogins, appBaseUrls, instancePrefix })
   return {
     name,
     hasLogins,

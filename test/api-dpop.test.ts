@@ -129,6 +129,14 @@ t.test('K4 behind a proxy that takes a path away, and by the address of the API'
   t.equal((await call({ claims: { htu: 'https://app.example.com/api/messages' } })).statusCode, 401)
 })
 
+t.test('K9 where trustProxy is off, the addresses that proofs name are those of the options all the same, and no header is believed', async t => {
+  const { call } = await build(t, {}, {}, { fastify: { trustProxy: false }, headers: { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'attacker.example', host: '10.0.0.1:3000' } })
+  t.equal((await call()).statusCode, 200)
+  for (const origin of ['http://10.0.0.1:3000', 'https://10.0.0.1:3000', 'https://attacker.example', 'http://app.example.com']) {
+    t.equal((await call({ claims: { htu: `${origin}/api/messages` } })).statusCode, 401, origin)
+  }
+})
+
 t.test('K4 the address is that which was called, also where the application writes it anew', async t => {
   const { call } = await build(t, {}, {}, { fastify: { rewriteUrl: ({ url = '' }) => url.replace('/v1/', '/api/') } })
   t.equal((await call({}, { path: '/v1/messages' })).statusCode, 200)
@@ -276,7 +284,7 @@ function seconds (): number {
 }
 
 /** An API, and a client of it that has a key. */
-async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, { provider = new Provider(), client = new DpopClient(), isFrozen = false, fastify = {} as FastifyServerOptions } = {}) {
+async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Options = {}, { provider = new Provider(), client = new DpopClient(), isFrozen = false, fastify = {} as FastifyServerOptions, headers: always = {} as Record<string, string> } = {}) {
   const clock = travelInTime(t, { isFrozen })
   const { app, logs } = await buildApp(t, {
     provider,
@@ -294,7 +302,7 @@ async function build (t: Test, api: Partial<ApiOptions> = {}, auth0: Auth0Option
   })
   await connected(app)
   const send = (headers: Record<string, string | string[]>, { method = 'GET' as 'GET' | 'POST', path = '/api/messages' } = {}) =>
-    app.inject({ method, url: path, headers })
+    app.inject({ method, url: path, headers: { ...always, ...headers } })
   return {
     app,
     clock,

@@ -81,6 +81,8 @@ const policies: Array<[name: string, issuer: Partial<ApiIssuerOptions>, api: Par
   ['RS256 where it lists another', { algorithms: ['RS384'] }, {}, {}, false],
   ['an algorithm that only the configured provider has', {}, { algorithms: ['RS384'] }, 'RS384', false],
   ['no typ by default (RFC 9068 §4)', {}, {}, { header: { typ: undefined } }, false],
+  ['a clock that is off by less than it may be', { clockTolerance: 60 }, {}, { claims: { nbf: Math.floor(Date.now() / 1000) + 50 } }, true],
+  ['a clock that is off by more than all may be', {}, {}, { claims: { nbf: Math.floor(Date.now() / 1000) + 50 } }, false],
   ['typ JWT where it says so', { acceptUntypedTokens: true }, {}, { header: { typ: 'JWT' } }, true],
   ['typ JWT where all say so', {}, { acceptUntypedTokens: true }, { header: { typ: 'JWT' } }, true],
   ['typ JWT where it alone does not', { acceptUntypedTokens: false }, { acceptUntypedTokens: true }, { header: { typ: 'JWT' } }, false]
@@ -246,10 +248,11 @@ const mistakes: Array<[name: string, api: unknown, ...problems: Array<[option: s
   ['two issuers without a name', { audience: 'a', issuers: [{}, {}] }, ['api.issuers[0].issuer', NO_URL], ['api.issuers[1].issuer', NO_URL]],
   ['an issuer with two names', { audience: 'a', issuers: [{ ...realm, domain: 'b.example.com' }] }, ['api.issuers[0]', 'has "issuer" and "domain": give one']],
   ['an issuer with claims that are none', { audience: 'a', issuers: [{ ...realm, rolesClaim: '', permissionsClaim: [1] }] }, ['api.issuers[0].rolesClaim', NO_PATH], ['api.issuers[0].permissionsClaim', NO_PATH]],
+  ['an issuer with a clock of another day', { audience: 'a', issuers: [{ ...realm, clockTolerance: 301 }] }, ['api.issuers[0].clockTolerance', 'must be a whole number of seconds from 0 to 300']],
   ['an issuer over http', { audience: 'a', issuers: [{ issuer: 'http://id.example.com' }] }, ['api.issuers[0].issuer', 'must be https: only a provider on this machine may use http (RFC 9700 §2.6)']],
   ['a domain that is a URL', { audience: 'a', issuers: [{ domain: 'https://b.example.com/' }] }, ['api.issuers[0].domain', 'must be "b.example.com", without "https://" in front and without a slash or path behind']],
   ['J8 an issuer with HMAC', { audience: 'a', issuers: [{ ...realm, algorithms: ['HS256'] }] }, ['api.issuers[0].algorithms', NO_ALGORITHMS]],
-  ['an issuer with an unknown option', { audience: 'a', issuers: [{ ...realm, jwksUri: 'https://id.example.com/keys' }] }, ['api.issuers.jwksUri', 'is unknown. Known are api.issuers.issuer, api.issuers.domain, api.issuers.audience, api.issuers.algorithms, api.issuers.secret, api.issuers.acceptUntypedTokens, api.issuers.rolesClaim, api.issuers.permissionsClaim']],
+  ['an issuer with an unknown option', { audience: 'a', issuers: [{ ...realm, jwksUri: 'https://id.example.com/keys' }] }, ['api.issuers.jwksUri', 'is unknown. Known are api.issuers.issuer, api.issuers.domain, api.issuers.audience, api.issuers.algorithms, api.issuers.secret, api.issuers.acceptUntypedTokens, api.issuers.clockTolerance, api.issuers.rolesClaim, api.issuers.permissionsClaim']],
   ['an issuer\'s untyped tokens that are neither accepted nor not', { audience: 'a', issuers: [{ ...realm, acceptUntypedTokens: 1 }] }, ['api.issuers[0].acceptUntypedTokens', 'must be one of true, false']],
 
   ['an empty secret', { issuers: [{ ...shared, secret: '' }] }, ['api.issuers[0].secret', NO_SECRET]],
@@ -272,7 +275,7 @@ for (const [name, api, ...problems] of mistakes) {
 t.test('no message has a value in it, whatever was mixed up', async () => {
   const leak = 'S3cr3t/leak value'
   const value = fc.constantFrom<unknown>(leak, [leak], { value: leak }, `https://${encodeURIComponent(leak)}@host/`, `https://host/?${leak}`, `http://me:${leak}@h`, new TextEncoder().encode(leak))
-  const issuer = fc.dictionary(fc.constantFrom('issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens', 'rolesClaim', 'permissionsClaim'), value)
+  const issuer = fc.dictionary(fc.constantFrom('issuer', 'domain', 'audience', 'algorithms', 'secret', 'acceptUntypedTokens', 'clockTolerance', 'rolesClaim', 'permissionsClaim'), value)
   const api = fc.dictionary(fc.constantFrom('audience', 'algorithms', 'issuers', 'acceptUntypedTokens', 'resource', 'scopesSupported', 'cache', 'isRevoked'), fc.oneof(value, fc.array(issuer, { maxLength: 2 })))
   await fc.assert(fc.asyncProperty(api, async api => {
     const message = (await problemsOf(api)).join()

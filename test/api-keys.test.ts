@@ -488,10 +488,10 @@ function hmac (claims: Json, secret = SECRET): string {
 
 /** What verifies tokens, without a server around it. */
 function unit () {
-  const jobs = { issuer: 'jobs', isOwn: false, audiences: [AUDIENCE], algorithms: ['HS256'], secret: new TextEncoder().encode(SECRET), mustBeTyped: true, rolesClaim: null, permissionsClaim: null }
+  const jobs = { issuer: 'jobs', isOwn: false, audiences: [AUDIENCE], algorithms: ['HS256'], secret: new TextEncoder().encode(SECRET), mustBeTyped: true, clockTolerance: 30, rolesClaim: null, permissionsClaim: null }
   const config = { issuers: [jobs], isCached: true, isRevoked: undefined } as unknown as ApiConfig
   const nobody = () => { throw new Error('nobody is asked') }
-  const issuers = createTokenIssuers(config, 30, { signer: nobody, signerOf: nobody }, Fastify().log)
+  const issuers = createTokenIssuers(config, { signer: nobody, signerOf: nobody }, Fastify().log)
   const bearerTokens = createBearerTokens(config, { issuers, verifyPossession: async () => {}, introspect: null })
   const request = (token: string) => ({ headers: { authorization: `Bearer ${token}` }, raw: { rawHeaders: [] }, query: {} }) as unknown as AnyRequest
   return { verify: (token: string) => bearerTokens(request(token), () => true) }

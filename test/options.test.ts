@@ -83,7 +83,7 @@ t.test('every option is known, and arrives', async t => {
     api: {
       audience: 'https://api.example.com',
       algorithms: ['ES256'],
-      issuers: [{ issuer: 'https://id.example.com/realms/a', audience: ['a', 'b'], algorithms: ['PS256'], acceptUntypedTokens: true, rolesClaim: ['realm_access', 'roles'], permissionsClaim: 'rights' }],
+      issuers: [{ issuer: 'https://id.example.com/realms/a', audience: ['a', 'b'], algorithms: ['PS256'], acceptUntypedTokens: true, clockTolerance: 5, rolesClaim: ['realm_access', 'roles'], permissionsClaim: 'rights' }],
       acceptUntypedTokens: false,
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],
@@ -132,8 +132,8 @@ t.test('every option is known, and arrives', async t => {
     revocations: { redis: { connection: 'rediss://redis.example.com:6380/2' } },
     api: {
       issuers: [
-        { issuer: 'https://login.example.com/', isOwn: true, audiences: ['https://api.example.com'], algorithms: ['ES256'], secret: null, mustBeTyped: true, rolesClaim: null, permissionsClaim: null },
-        { issuer: 'https://id.example.com/realms/a', isOwn: false, audiences: ['a', 'b'], algorithms: ['PS256'], secret: null, mustBeTyped: false, rolesClaim: ['realm_access', 'roles'], permissionsClaim: ['rights'] }
+        { issuer: 'https://login.example.com/', isOwn: true, audiences: ['https://api.example.com'], algorithms: ['ES256'], secret: null, mustBeTyped: true, clockTolerance: 0, rolesClaim: null, permissionsClaim: null },
+        { issuer: 'https://id.example.com/realms/a', isOwn: false, audiences: ['a', 'b'], algorithms: ['PS256'], secret: null, mustBeTyped: false, clockTolerance: 5, rolesClaim: ['realm_access', 'roles'], permissionsClaim: ['rights'] }
       ],
       resource: 'https://a.example.com/api',
       scopesSupported: ['read'],

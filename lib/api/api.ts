@@ -19,7 +19,7 @@ export interface Api {
 /** @param shared what all processes have in common, if there is anything */
 export function createApi (config: ApiConfig, { name, secrets, appBaseUrls, clockTolerance }: Config, provider: Provider, shared: Records | null, log: FastifyBaseLogger): Api {
   const { resource, dpop: mode, dpopNonce } = config
-  const issuers = createTokenIssuers(config, clockTolerance, provider, log)
+  const issuers = createTokenIssuers(config, provider, log)
   const bases = resource === null ? appBaseUrls : [...appBaseUrls, new URL(resource).origin]
   const nonces = dpopNonce ? createNonces(secrets, [name]) : null
   const verifyPossession = createVerifyPossession({ mode, bases, clockTolerance, replays: createReplays(shared, [name]), nonces })

@@ -31,10 +31,10 @@ export interface TokenIssuers {
   names (): Promise<string[]>
 }
 
-export function createTokenIssuers ({ issuers }: ApiConfig, clockTolerance: number, provider: Pick<Provider, 'signer' | 'signerOf'>, log: FastifyBaseLogger): TokenIssuers {
+export function createTokenIssuers ({ issuers }: ApiConfig, provider: Pick<Provider, 'signer' | 'signerOf'>, log: FastifyBaseLogger): TokenIssuers {
   const signerOf = ({ isOwn, issuer }: ApiIssuerConfig) => isOwn ? provider.signer : provider.signerOf(new URL(issuer))
   const known = issuers.map(config => ({
-    config, issuer: config.secret === null ? published(config, clockTolerance, signerOf(config), log) : shared(config, config.secret, clockTolerance)
+    config, issuer: config.secret === null ? published(config, signerOf(config), log) : shared(config, config.secret)
   }))
   const byName = new Map(known.flatMap(({ config, issuer }) => spellings(config).map(name => [name, issuer])))
   return {
@@ -52,7 +52,7 @@ export function createTokenIssuers ({ issuers }: ApiConfig, clockTolerance: numb
 }
 
 /** An issuer that publishes its keys. */
-function published ({ audiences, algorithms, mustBeTyped, issuer: name }: ApiIssuerConfig, clockTolerance: number, signer: () => Promise<Signer>, log: FastifyBaseLogger): TokenIssuer {
+function published ({ audiences, algorithms, mustBeTyped, clockTolerance, issuer: name }: ApiIssuerConfig, signer: () => Promise<Signer>, log: FastifyBaseLogger): TokenIssuer {
   const keys = createLastingKeys(async () => (await signer()).keys, error => log.warn({ err: error, issuer: name }, 'keys not renewed: those there are serve on'))
   return {
     keys,
@@ -62,7 +62,7 @@ function published ({ audiences, algorithms, mustBeTyped, issuer: name }: ApiIss
 }
 
 /** An issuer that shares a secret with us. */
-function shared ({ issuer, audiences, algorithms, mustBeTyped }: ApiIssuerConfig, secret: Uint8Array, clockTolerance: number): TokenIssuer {
+function shared ({ issuer, audiences, algorithms, mustBeTyped, clockTolerance }: ApiIssuerConfig, secret: Uint8Array): TokenIssuer {
   return {
     keys: secret,
     expectation: async () => ({ issuer, audience: audiences, algorithms, clockTolerance, keys: secret, mustBeTyped })

@@ -6,7 +6,7 @@ import { DEFAULTS } from './defaults.ts'
 import { NONE, parseDomain, parseIssuer } from './provider.ts'
 import type { Report, Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
-import { parseClaimPath, parseObject, parseOneOf } from './values.ts'
+import { CLOCK_TOLERANCE, parseClaimPath, parseObject, parseOneOf, parseWholeNumber } from './values.ts'
 
 const MIN_SECRET = 32 // bytes (RFC 7518 §3.2)
 
@@ -14,28 +14,31 @@ const MIN_SECRET = 32 // bytes (RFC 7518 §3.2)
 interface Common {
   audience: unknown
   acceptUntypedTokens: boolean | undefined
+  clockTolerance: number
 }
 
 /** What else the API depends on. */
 interface Surroundings {
   /** Of the configured provider. */
   preset: ProviderPreset
+  /** Of the configured provider, and of others that say nothing; seconds. */
+  clockTolerance: number
   hasLogins: boolean
   appBaseUrls: readonly string[]
   /** Of the Fastify instance. */
   instancePrefix: string
 }
 
-export function parseApi (source: Source, { preset, hasLogins, appBaseUrls, instancePrefix }: Surroundings): ApiConfig | null {
+export function parseApi (source: Source, { preset, clockTolerance, hasLogins, appBaseUrls, instancePrefix }: Surroundings): ApiConfig | null {
   const { options, environment, report } = source
   if (options.api === undefined) return null
   const given: Partial<ApiOptions> = parseObject('api', options.api, report)
   const { audience = given.issuers === undefined ? environment.AUTH0_AUDIENCE ?? given.resource : undefined, acceptUntypedTokens } = given
   if (audience === undefined && given.issuers === undefined) report('api.audience', 'is missing: give the identifier of the API, which has to be in "aud" of its tokens')
   if (given.issuers !== undefined && !(Array.isArray(given.issuers) && given.issuers.length > 0)) report('api.issuers', 'must be a list of issuers')
-  const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, preset, hasLogins, report)]
+  const own = audience === undefined ? [] : [parseOwn({ ...given, audience }, { preset, clockTolerance, isOwn: hasLogins }, report)]
   if (own.length === 0 && given.algorithms !== undefined) report('api.algorithms', 'is of the configured provider: give "api.audience", too, or each of "api.issuers" algorithms of its own')
-  const others = (Array.isArray(given.issuers) ? given.issuers : []).map((issuer, index) => parseOther(`api.issuers[${index}]`, issuer, { audience, acceptUntypedTokens }, report))
+  const others = (Array.isArray(given.issuers) ? given.issuers : []).map((issuer, index) => parseOther(`api.issuers[${index}]`, issuer, { audience, acceptUntypedTokens, clockTolerance }, report))
   verifyDistinct([...own, ...others], report)
   const resource = given.resource === undefined ? null : parseResource(given.resource, instancePrefix, report)
   const hasAddress = appBaseUrls.length > 0 || given.resource !== undefined || hasLogins
@@ -51,8 +54,8 @@ export function parseApi (source: Source, { preset, hasLogins, appBaseUrls, inst
   }
 }
 
-/** @param isOwn whether people log in there, too */
-function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOptions>, preset: ProviderPreset, isOwn: boolean, report: Report): ApiIssuerConfig {
+/** The configured provider; `isOwn` where people log in there, too. */
+function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOptions>, { preset, clockTolerance, isOwn }: Pick<ApiIssuerConfig, 'clockTolerance' | 'isOwn'> & { preset: ProviderPreset }, report: Report): ApiIssuerConfig {
   return {
     issuer: preset.issuer.href,
     isOwn,
@@ -60,6 +63,7 @@ function parseOwn ({ audience, algorithms, acceptUntypedTokens }: Partial<ApiOpt
     algorithms: parseAlgorithms('api', algorithms, report),
     secret: null,
     mustBeTyped: mustBeTyped('api', acceptUntypedTokens, preset.typesAccessTokens, report),
+    clockTolerance,
     rolesClaim: null,
     permissionsClaim: null
   }
@@ -70,7 +74,8 @@ function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, rep
   const { audience = common.audience, acceptUntypedTokens = common.acceptUntypedTokens, secret } = given
   if (audience === undefined) report(`${name}.audience`, 'is missing: give it here, or for all as "api.audience"')
   const audiences = audience === undefined ? [] : parseNames(`${name}.audience`, audience, report)
-  const claims = {
+  const more = {
+    clockTolerance: parseWholeNumber(`${name}.clockTolerance`, given.clockTolerance, common.clockTolerance, CLOCK_TOLERANCE, report),
     rolesClaim: given.rolesClaim === undefined ? null : parseClaimPath(`${name}.rolesClaim`, given.rolesClaim, report),
     permissionsClaim: given.permissionsClaim === undefined ? null : parseClaimPath(`${name}.permissionsClaim`, given.permissionsClaim, report)
   }
@@ -78,7 +83,7 @@ function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, rep
     if (typeof given.issuer !== 'string' || given.issuer === '') report(`${name}.issuer`, 'is missing: give what stands in "iss" of its tokens')
     if (given.algorithms !== undefined) report(`${name}.algorithms`, 'is HS256 with "secret", and no other: leave it out')
     return {
-      issuer: String(given.issuer), isOwn: false, audiences, algorithms: ['HS256'], secret: parseSecret(`${name}.secret`, secret, report), mustBeTyped: mustBeTyped(name, acceptUntypedTokens, true, report), ...claims
+      issuer: String(given.issuer), isOwn: false, audiences, algorithms: ['HS256'], secret: parseSecret(`${name}.secret`, secret, report), mustBeTyped: mustBeTyped(name, acceptUntypedTokens, true, report), ...more
     }
   }
   const preset = parsePreset(name, given, report)
@@ -89,7 +94,7 @@ function parseOther (name: string, issuer: ApiIssuerOptions, common: Common, rep
     algorithms: parseAlgorithms(name, given.algorithms, report),
     secret: null,
     mustBeTyped: mustBeTyped(name, acceptUntypedTokens, preset.typesAccessTokens, report),
-    ...claims
+    ...more
   }
 }
 

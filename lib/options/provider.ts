@@ -4,7 +4,7 @@ import { parseCredential } from './credential.ts'
 import { DEFAULTS } from './defaults.ts'
 import { fromOptionOr, type Report, type Source } from './source.ts'
 import { isReadByOthers, parseUrl } from './urls.ts'
-import { parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
+import { CLOCK_TOLERANCE, parseFunction, parseOneOf, parseWholeNumber } from './values.ts'
 
 type ProviderConfig = Pick<Config,
   'preset' | 'clientId' | 'pushedAuthorizationRequests' | 'dpop' | 'userInfo' | 'fetch' | 'httpTimeout' | 'clockTolerance'>
@@ -27,7 +27,7 @@ export function parseProvider (source: Source, hasLogins: boolean): ProviderConf
     userInfo: parseOneOf('userInfo', options.userInfo, DEFAULTS.userInfo, ['missing', 'always', false], report),
     fetch: parseFunction('fetch', source) ?? ((...call) => globalThis.fetch(...call)),
     httpTimeout: parseWholeNumber('httpTimeout', options.httpTimeout, DEFAULTS.httpTimeout, { unit: 'milliseconds', max: 600_000 }, report),
-    clockTolerance: parseWholeNumber('clockTolerance', options.clockTolerance, DEFAULTS.clockTolerance, { unit: 'seconds', min: 0, max: 300 }, report)
+    clockTolerance: parseWholeNumber('clockTolerance', options.clockTolerance, DEFAULTS.clockTolerance, CLOCK_TOLERANCE, report)
   }
 }
 

@@ -9,6 +9,9 @@ export interface Bounds {
   max: number
 }
 
+/** What the clock of another may be off. */
+export const CLOCK_TOLERANCE: Bounds = { unit: 'seconds', min: 0, max: 300 }
+
 export function parseWholeNumber (name: string, given: unknown, fallback: number, { unit, min = 1, max }: Bounds, report: Report): number {
   if (given === undefined) return fallback
   if (typeof given === 'number' && Number.isInteger(given) && given >= min && given <= max) return given
