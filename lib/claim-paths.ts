@@ -8,7 +8,8 @@ export type ClaimPathsOf = (issuer: string) => ClaimPaths
 
 export function createClaimPaths ({ rolesClaim, permissionsClaim, api }: ClaimPaths & Pick<Config, 'api'>): ClaimPathsOf {
   const usual: ClaimPaths = { rolesClaim, permissionsClaim }
-  const byIssuer = new Map(api?.issuers.map(own => [withoutSlash(own.issuer), { rolesClaim: own.rolesClaim ?? rolesClaim, permissionsClaim: own.permissionsClaim ?? permissionsClaim }]))
+  const special = api?.issuers.filter(own => own.rolesClaim !== null || own.permissionsClaim !== null) ?? []
+  const byIssuer = new Map(special.map(own => [withoutSlash(own.issuer), { rolesClaim: own.rolesClaim ?? rolesClaim, permissionsClaim: own.permissionsClaim ?? permissionsClaim }]))
   return issuer => byIssuer.get(withoutSlash(issuer)) ?? usual
 }
 

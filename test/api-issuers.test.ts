@@ -106,7 +106,7 @@ t.test('J11 roles and permissions are where each issuer keeps them', async t => 
   const { app, own } = await build(t, {
     issuers: [
       { issuer: keycloak.issuer, rolesClaim: ['realm_access', 'roles'], permissionsClaim: ['resource_access', 'api', 'roles'] }, { issuer: cognito.issuer, rolesClaim: 'cognito:groups' },
-      { issuer: 'https://plain.example.com' }, { issuer: JOBS, secret: JOBS_SECRET, rolesClaim: 'r' }
+      { issuer: 'https://plain.example.com' }, { issuer: JOBS, secret: JOBS_SECRET, permissionsClaim: 'r' }
     ],
     more: [keycloak, cognito, plain],
     auth0: { rolesClaim: 'https://example.com/roles' }
@@ -121,7 +121,7 @@ t.test('J11 roles and permissions are where each issuer keeps them', async t => 
   }
   t.same(await heldBy(keycloak.accessToken({ claims })), [['of Keycloak'], ['may, at Keycloak']])
   t.same(await heldBy(cognito.accessToken({ claims })), [['of Cognito'], ['may']])
-  t.same(await heldBy(job(claims, JOBS_SECRET)), [['of jobs'], ['may']])
+  t.same(await heldBy(job(claims, JOBS_SECRET)), [['of all others'], ['of jobs']])
   for (const provider of [plain, own]) t.same(await heldBy(provider.accessToken({ claims })), [['of all others'], ['may']])
 })
 
