@@ -44,13 +44,13 @@ export function parseAccessToken (token: string): ParsedJwt {
  * @see RFC 9068 §2, §4; RFC 8725 §3
  */
 export async function verifyAccessToken (token: string, { header }: ParsedJwt, { keys, mustBeTyped, ...expected }: AccessTokenExpectation): Promise<VerifiedClaims> {
-  verifyHeader(header, 'at+jwt', mustBeTyped, invalid)
+  const isTyped = verifyHeader(header, 'at+jwt', mustBeTyped, invalid)
   const { claims, jwks } = keys instanceof Uint8Array
     ? { claims: await verifyHmac(token, keys, expected, invalid), jwks: null }
     : await verifySigned(token, keys, expected, invalid)
   const fault = faultIn(claims)
   if (fault !== null) throw invalid(fault)
-  if (jwks !== null && !isTyped(header) && !looksLikeOne(claims)) throw invalid('nothing says that it is an access token and no ID token')
+  if (jwks !== null && !isTyped && !looksLikeOne(claims)) throw invalid('nothing says that it is an access token and no ID token')
   return { claims: claims as VerifiedClaims['claims'], jwks }
 }
 
@@ -62,10 +62,6 @@ export function faultIn (claims: Claims): string | null {
   if ([typ, use].some(kind => typeof kind === 'string' && OTHER_TOKENS.test(kind))) return 'its claims call it another token'
   const foreign = FOREIGN_CLAIMS.find(name => name in claims)
   return foreign === undefined ? null : `"${foreign}", as other tokens have`
-}
-
-function isTyped ({ typ }: Claims): boolean {
-  return typeof typ === 'string' && typ.toLowerCase().endsWith('at+jwt')
 }
 
 /** Whether a token without a type is an access token. An ID token is for the client, which its `azp` names, too. */

@@ -90,17 +90,18 @@ export function refuseExtensions ({ crit, b64 }: Claims, invalid: Invalid): void
 }
 
 /**
- * Refuses a token that says that it is of another type than it should: none of ours, though its issuer signed it (RFC 8725 §3.11).
+ * Refuses a token that says that it is of another type than it should: none of ours, though its issuer signed it (RFC 8725 §3.11). Gives whether it says its type.
  *
  * @param type in lower case, without `application/` (RFC 7515 §4.1.9)
  * @param mustBeTyped else `JWT` or none will do
  */
-export function verifyHeader (header: Claims, type: string, mustBeTyped: boolean, invalid: Invalid): void {
+export function verifyHeader (header: Claims, type: string, mustBeTyped: boolean, invalid: Invalid): boolean {
   const { typ } = header
   const said = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
   const isUntyped = said === undefined || said === 'jwt'
   if (said !== type && (mustBeTyped || !isUntyped)) throw invalid('another type of token')
   refuseExtensions(header, invalid)
+  return said === type
 }
 
 let loading: Promise<typeof Jose> | null = null
